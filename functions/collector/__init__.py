@@ -1,0 +1,1 @@
+"""The steps of a collection, one module each; `pipeline` knows their order."""

@@ -1,0 +1,335 @@
+"""The samples of a page side by side, read line by line.
+
+`grammar` reads a line strictly, and takes some microseconds. Nearly every line of a real page is in the plain spelling
+that Prometheus' own libraries write, and most are a bucket that differs from the line above only in `le` and the value.
+Such lines are told by comparing strings, and their numbers are read together. A piece of a page with any other line, a
+bad one among them, is left to `grammar`. Either way a line is taken only if `grammar` takes it, with the same result.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import repeat
+from typing import NamedTuple, cast
+
+from collector.errors import ExpositionError
+from collector.grammar import (
+    METRIC_NAME,
+    Format,
+    LineError,
+    normal_number,
+    number,
+    read_block,
+    read_comment,
+    read_sample,
+)
+
+BAD_LINES_KEPT = 10
+BAD_LINE_CHARACTERS = 80
+# The rest of a page is not read past so many more bad lines than samples, and past so many in all.
+MORE_BAD_LINES_ENDURED = 1000
+BAD_LINES_ENDURED = 100_000
+# A longer page is not for the next page to be compared with.
+PLAIN_LINES = 20_000
+# Past so many label texts, and in so long ones, nothing is expected to come again.
+TEXTS_KEPT = 10_000
+TEXT_CHARACTERS = 4096
+
+# A name, the labels without a bucket's `le`, and the types of its page. All buckets of a run have the same object.
+Series = tuple[str, dict[str, str], Mapping[str, str]]
+
+FAMILY_SUFFIXES = {
+    "_total": ("counter",),
+    "_created": ("counter", "histogram", "summary"),
+    "_bucket": ("histogram", "gaugehistogram"),
+    "_sum": ("histogram", "summary"),
+    "_count": ("histogram", "summary"),
+    "_gsum": ("gaugehistogram",),
+    "_gcount": ("gaugehistogram",),
+    "_info": ("info",),
+}
+
+_is_name = re.compile(METRIC_NAME).fullmatch
+_match_help = re.compile(rf"# HELP ({METRIC_NAME}) ").match
+match_type = re.compile(rf"# TYPE ({METRIC_NAME}) ([a-z]++)").fullmatch
+# Numbers, a line each, that `float` reads as `grammar` does, if none overflows.
+_are_plain_numbers = re.compile(r"(?:[0-9.\n-]++|e[+-][0-9]++|(?<!-)NaN)*+").fullmatch
+# Bounds, a line each, that are spelled as Prometheus spells them, if those with many digits need them all.
+_are_normal_bounds = re.compile(
+    r"(?:(?:(?:[1-9][0-9]{0,5}+|0(?!\.0000))\.(?:0|[0-9]{0,30}[1-9])"
+    r"|\+Inf|[1-9](?:\.[0-9]{0,13}[1-9])?e\+(?:0[6-9]|1[0-5]))\n)*+"
+).fullmatch
+_SURE_DIGITS = 15
+
+
+class BadLine(NamedTuple):
+    """A line that was skipped, cut short."""
+
+    number: int
+    reason: str
+    line: str
+
+    def __str__(self) -> str:
+        return f"line {self.number}: {self.reason}: {self.line!r}"
+
+
+class Run(NamedTuple):
+    """Further buckets of a histogram: the lines before them that are none, their text but for bound and value, and
+    which samples they are.
+    """
+
+    lines_before: int
+    head: str
+    tail: str
+    first: int
+    last: int
+
+
+class Columns:
+    """A page's samples: `series`, `les` and `values` side by side, and `timestamps_ms` where the page has any."""
+
+    def __init__(self, form: Format) -> None:
+        self.form = form
+        self.series: list[Series] = []
+        self.les: list[str | None] = []
+        self.values: list[float] = []
+        self.timestamps_ms: list[int | None] = []
+        self.types: dict[str, str] = {}
+        self.bad_lines: list[BadLine] = []
+        self.bad_line_count = 0
+        self.line_count = 0
+        # Labels, by their text and the closing brace.
+        self.blocks: dict[str, dict[str, str]] = {"}": {}}
+        # Of a page that is plain, for the next page: the lines that are no further bucket, their values, and the runs.
+        self.is_plain = True
+        self.lines: list[str] = []
+        self.ends: list[str] = []
+        self.runs: list[Run] = []
+        self._sample_types = _SampleTypes(self.types)
+        self._labels = _Labels()
+        self._read_label = self._labels.__getitem__
+        self._label_sets: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+
+    def read(self, lines: Sequence[str]) -> None:
+        """Read some more lines. Raises ExpositionError when far more lines are bad than are samples."""
+        try:
+            self._read_plain(lines)
+        except ValueError:
+            self.is_plain = False
+            self._read_any(lines)
+        self.line_count += len(lines)
+        if not self.is_plain or self.line_count > PLAIN_LINES:
+            self.is_plain = False
+            self.lines, self.ends, self.runs = [], [], []
+        if len(self.blocks) > TEXTS_KEPT or len(self._labels) > TEXTS_KEPT:
+            self.blocks = {"}": self.blocks["}"]}
+            self._labels.clear()
+
+    def add(self, series: Sequence[Series], les: Sequence[str | None], values: Sequence[float]) -> None:
+        """Add samples without a timestamp."""
+        self.series += series
+        self.les += les
+        self.values += values
+
+    def error(self) -> ExpositionError:
+        """That the page is not an exposition, as its first bad line shows."""
+        first = self.bad_lines[0]
+        return ExpositionError(first.number, first.line, first.reason)
+
+    def _read_plain(self, lines: Sequence[str]) -> None:
+        """Take all lines, or no sample. Raises ValueError where a line is not plain."""
+        all_series: list[Series] = []
+        les: list[str | None] = []
+        written: list[str] = []
+        add_series, add_le, add_written = all_series.append, les.append, written.append
+        add_line, add_end, get_labels = self.lines.append, self.ends.append, self.blocks.get
+        types, kinds, sample_types = self.types, self.form.types, self._sample_types
+        no_labels = self.blocks["}"]
+        head = tail = declaration = ""
+        family = "\n"  # no metric's name
+        names: set[str] = set()
+        series: Series = "", {}, {}
+        for line in lines:
+            if head:
+                rest = line.removeprefix(head)
+                if rest is not line:
+                    bound, found, value = rest.partition(tail)
+                    if found:
+                        add_le(bound)
+                        add_written(value)
+                        continue
+                self._end_run(head, tail, series, all_series, len(les))
+                head = ""
+            add_line(line)
+            if line < "$":  # as comments are, and blank lines, but no plain sample
+                add_end("")
+                if declaration and (kind := line.removeprefix(declaration)) in kinds:
+                    types[family] = kind
+                    declaration = ""
+                    if kind == "histogram":
+                        names |= {f"{family}_bucket", f"{family}_count", f"{family}_sum"}
+                elif (match := _match_help(line)) and line.isascii():
+                    family = match[1]
+                    declaration = f"# TYPE {family} "
+                elif (match := match_type(line)) and match[2] in kinds:
+                    family, declaration = match[1], ""
+                    types[family] = match[2]
+                elif line[:1] == "#":
+                    self.is_plain = not self._read_comment(line) and self.is_plain
+                elif line or self.form.strict:
+                    raise ValueError
+                continue
+            text, _, value = line.rpartition(" ")
+            name, opened, block = text.partition("{")
+            le = None
+            if opened:
+                labels = get_labels(block) or self._read_block(block)
+                if "le" in labels and name.endswith("_bucket"):
+                    le = labels["le"]
+                    labels, head, tail = self._start_run(name, block, labels)
+            else:
+                labels = no_labels
+            if name != family and name not in types and name not in names and not _is_name(name):
+                raise ValueError
+            series = name, labels, sample_types
+            add_series(series)
+            add_le(le)
+            add_written(value)
+            add_end(value)
+        self._end_run(head, tail, series, all_series, len(les))
+        bounds = _read_bounds(les)
+        self.is_plain = self.is_plain and bounds is les
+        self.add(all_series, bounds, read_numbers(written))
+
+    def _start_run(self, name: str, block: str, labels: dict[str, str]) -> tuple[dict[str, str], str, str]:
+        """The other labels of a bucket, and the text of its line up to the bound and from there up to the value."""
+        before, found, after = f",{block}".partition(f',le="{labels["le"]}"')
+        if not found:
+            return _without_le(labels), "", ""
+        others_block = (before + after).removeprefix(",")
+        others = self.blocks.get(others_block)
+        if others is None:
+            others = self.blocks[others_block] = _without_le(labels)
+        before = f'{before},le="'[1:]
+        return others, f"{name}{{{before}", f'"{after} '
+
+    def _end_run(self, head: str, tail: str, series: Series, all_series: list[Series], sample_count: int) -> None:
+        further = sample_count - len(all_series)
+        if further:
+            first = len(self.les) + len(all_series)
+            self.runs.append(Run(len(self.lines), head, tail, first, first + further))
+            all_series += repeat(series, further)
+
+    def _read_block(self, block: str) -> dict[str, str]:
+        """Raises ValueError."""
+        if block == "}":
+            return self.blocks[block]
+        texts = block[:-2].split('",')
+        try:
+            labels = dict(map(self._read_label, texts))
+            is_plain = len(labels) == len(texts) and block.endswith('"}') and "\\" not in block
+        except ValueError:
+            is_plain = False
+        if not is_plain or not block.isascii():
+            labels = read_block(block, self.form)
+        self.blocks[block] = labels
+        return labels
+
+    def _read_any(self, lines: Sequence[str]) -> None:
+        for line_number, line in enumerate(lines, self.line_count + 1):
+            try:
+                start = line.lstrip(" \t")[:1]
+                if start == "#":
+                    self._read_comment(line)
+                elif start or self.form.strict:
+                    self._read_sample(line)
+            except LineError as error:
+                self.bad_line_count += 1
+                if len(self.bad_lines) < BAD_LINES_KEPT:
+                    self.bad_lines.append(BadLine(line_number, str(error), line[:BAD_LINE_CHARACTERS]))
+                if self.bad_line_count > min(len(self.values) + MORE_BAD_LINES_ENDURED, BAD_LINES_ENDURED):
+                    raise self.error() from None
+
+    def _read_comment(self, line: str) -> bool:
+        """Say whether it declares a type. Raises LineError."""
+        declaration = read_comment(line, self.form)
+        if declaration:
+            self.types[declaration.family] = declaration.type
+        return declaration is not None
+
+    def _read_sample(self, line: str) -> None:
+        """Raises LineError."""
+        name, labels, value, timestamp_ms = read_sample(line, self.form)
+        le = labels.get("le") if name.endswith("_bucket") else None
+        if le is not None:
+            labels = _without_le(labels)
+        if timestamp_ms is not None:
+            self.timestamps_ms += repeat(None, len(self.values) - len(self.timestamps_ms))
+            self.timestamps_ms.append(timestamp_ms)
+        labels = self._shared(labels)
+        self.add([(name, labels, self._sample_types)], [le], [value])
+
+    def _shared(self, labels: dict[str, str]) -> dict[str, str]:
+        """The same object for equal labels."""
+        if len(self._label_sets) >= TEXTS_KEPT:
+            self._label_sets.clear()
+        return self._label_sets.setdefault(tuple(labels.items()), labels)
+
+
+class _Labels(dict[str, tuple[str, str]]):
+    """A label's name and value, by its text up to the closing quote. Raises ValueError if that is not plain."""
+
+    def __missing__(self, text: str) -> tuple[str, str]:
+        name, quote, value = text.partition('="')
+        if not quote or '"' in value or not name.isidentifier() or name in ("__name__", "quantile"):
+            raise ValueError
+        label = self[text] = name, value
+        return label
+
+
+class _SampleTypes(dict[str, str]):
+    """Types by the name of a sample."""
+
+    def __init__(self, declared: Mapping[str, str]) -> None:
+        self._declared = declared
+
+    def __missing__(self, name: str) -> str:
+        declared = self._declared
+        families = (
+            declared[family]
+            for suffix, kinds in FAMILY_SUFFIXES.items()
+            if name.endswith(suffix) and declared.get(family := name.removesuffix(suffix)) in kinds
+        )
+        kind = self[name] = declared.get(name) or next(families, "untyped")
+        return kind
+
+
+def read_numbers(texts: Sequence[str]) -> list[float]:
+    """Raises ValueError. Most of a page's numbers are there more than once."""
+    different = set(texts)
+    read = float if _are_plain_numbers("\n".join(different)) else number
+    values = dict(zip(different, map(read, different), strict=True))
+    if math.inf in values.values() or -math.inf in values.values():
+        values = {text: number(text) for text in different}
+    return list(map(values.__getitem__, texts))
+
+
+def _read_bounds(les: list[str | None]) -> list[str | None]:
+    """As Prometheus spells them: the same list if they are. Raises LineError."""
+    bounds = cast(set[str], set(les))
+    bounds.discard(None)
+    unsure = [bound for bound in bounds if len(bound) > _SURE_DIGITS + 1]
+    if _are_normal_bounds("\n".join([*bounds, ""])) and all(map(_is_shortest, unsure)):
+        return les
+    normals = {bound: normal_number(bound) for bound in bounds}
+    return [None if le is None else normals[le] for le in les]
+
+
+@lru_cache(maxsize=4096)
+def _is_shortest(bound: str) -> bool:
+    return repr(float(bound)) == bound
+
+
+def _without_le(labels: dict[str, str]) -> dict[str, str]:
+    return {label: value for label, value in labels.items() if label != "le"}

@@ -1,0 +1,94 @@
+"""Why a target could not be collected: one class for each thing an operator would do something different about.
+
+CollectorError
+├── PolicyError              endpoint_forbidden    the endpoint may not be fetched
+├── ScrapeError                                    the page could not be fetched
+│   ├── DnsError             dns_failed            the name has no address
+│   ├── RefusedError         connection_refused    nothing listens there
+│   ├── ConnectionFailed     connection_failed     unreachable, reset, or closed without an answer
+│   ├── TlsError             tls_failed            no trusted TLS session with that name
+│   ├── DeadlineError        timeout               connect or total deadline passed
+│   ├── StatusError          http_status           an answer other than 200
+│   ├── RedirectError        redirect              an answer that points elsewhere; never followed
+│   ├── MetricsNotEnabled    metrics_not_enabled   SGLang without --enable-metrics
+│   ├── TruncatedError       page_truncated        the page ended before the server said it would
+│   ├── TooLargeError        page_too_large        more bytes than the cap
+│   └── ContentError         bad_content           not HTTP, or an encoding that cannot be undone
+└── ExpositionError          not_an_exposition     a page that is not in the text format
+
+A CollectorError is a result about a target and is stored as one; anything else is a bug of ours.
+"""
+
+
+class CollectorError(Exception):
+    """What kept a target from being collected: `code` for programs, the message for an operator."""
+
+    code = "collector_error"
+
+
+class PolicyError(CollectorError):
+    code = "endpoint_forbidden"
+
+
+class ScrapeError(CollectorError):
+    code = "scrape_failed"
+
+
+class DnsError(ScrapeError):
+    code = "dns_failed"
+
+
+class RefusedError(ScrapeError):
+    code = "connection_refused"
+
+
+class ConnectionFailed(ScrapeError):
+    code = "connection_failed"
+
+
+class TlsError(ScrapeError):
+    code = "tls_failed"
+
+
+class DeadlineError(ScrapeError):
+    code = "timeout"
+
+
+class StatusError(ScrapeError):
+    code = "http_status"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RedirectError(ScrapeError):
+    code = "redirect"
+
+
+class MetricsNotEnabled(ScrapeError):
+    code = "metrics_not_enabled"
+
+
+class TruncatedError(ScrapeError):
+    code = "page_truncated"
+
+
+class TooLargeError(ScrapeError):
+    code = "page_too_large"
+
+
+class ContentError(ScrapeError):
+    code = "bad_content"
+
+
+class ExpositionError(CollectorError):
+    """Names the first line that could not be read, from 1; `line` is cut short."""
+
+    code = "not_an_exposition"
+
+    def __init__(self, number: int, line: str, reason: str) -> None:
+        super().__init__(f"line {number}: {reason}: {line!r}")
+        self.number = number
+        self.line = line
+        self.reason = reason

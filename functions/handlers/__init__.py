@@ -1,0 +1,1 @@
+"""One module per Lambda function, each for one kind of event."""

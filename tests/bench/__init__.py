@@ -1,0 +1,1 @@
+"""Ratios to well-known tools, both sides in one run: `make bench`."""
