@@ -1,0 +1,179 @@
+"""HTTP connections for servers that are not trusted: urllib3's, kept alive while the process is warm.
+
+Three things are ours: a connection goes to a literal address and looks nothing up; its reads end by one deadline, where
+a timeout alone would begin anew with every byte; and they end at a byte count.
+"""
+
+import functools
+import http.client
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+MAX_HEADER_BYTES = 64 * 1024
+# A router on the way forgets an idle connection without telling, and what is then sent over it gets no answer at all
+MAX_IDLE_SECONDS = 30.0
+THREADS = 64
+TLS_HANDSHAKE = "TLS handshake"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one answer may take, in time and bytes, and what it has taken."""
+
+    deadline: float
+    max_bytes: int
+    received_bytes: int = 0
+    ended: bool = False
+
+
+class OverLimitError(Exception):
+    """An answer has reached its `max_bytes`."""
+
+
+class StaleConnectionError(Exception):
+    """A kept connection turned out to be closed before anything came over it."""
+
+
+class CutShort(http.client.HTTPException):
+    """The connection was closed inside the header."""
+
+
+class NotConnectedError(Exception):
+    """No connection; the cause is an OSError. Not one itself, because urllib3 forgives some of those."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(step)
+        self.step = step
+
+
+class _Socket(socket.socket):
+    """Ends reading at the exchange's deadline and byte limit. A timeout alone would begin anew with every byte."""
+
+    exchange: Exchange
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        exchange = self.exchange
+        if exchange.received_bytes >= exchange.max_bytes:
+            raise OverLimitError
+        self.settimeout(_left(exchange.deadline))
+        count = super().recv_into(*args, **kwargs)
+        exchange.received_bytes += count
+        exchange.ended = not count
+        return count
+
+
+class _TlsSocket(_Socket, ssl.SSLSocket):
+    """The same, in bytes after decryption."""
+
+
+class _Response(http.client.HTTPResponse):
+    """A header that is whole and well-formed, or an error; http.client takes what there is."""
+
+    def __init__(self, sock: _Socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._exchange = sock.exchange
+
+    def begin(self) -> None:
+        super().begin()
+        if self._exchange.ended:
+            raise CutShort
+        if self.msg.defects or self.msg.get_payload():
+            raise http.client.HTTPException("a line of the header has no colon")
+
+
+class Connection(HTTPConnection):
+    """Goes to a literal address without a look-up; tells a kept connection that is closed from a server that fails."""
+
+    response_class = _Response
+    exchange: Exchange
+    _kept = False
+    _last_used = 0.0
+
+    def connect(self) -> None:
+        self._kept = False
+        deadline = time.monotonic() + cast(float, self.timeout)
+        try:
+            sock = _Socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
+            self.sock = sock  # from here on it is closed with the connection
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(_left(deadline))
+            sock.connect((self.host, self.port))
+        except OSError as exc:
+            raise NotConnectedError("TCP connection") from exc
+        self._secure(sock, deadline)
+
+    def _secure(self, sock: _Socket, deadline: float) -> None:
+        """Nothing to do in plain HTTP."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        # urllib3 has just set the timeout to what the request has left of its total
+        deadline = time.monotonic() + cast(float, self.timeout)
+        self.exchange = cast(_Socket, self.sock).exchange = Exchange(deadline, MAX_HEADER_BYTES)
+        try:
+            response = super().getresponse()
+        except OSError as exc:
+            if self._kept and not self.exchange.received_bytes and not isinstance(exc, TimeoutError):
+                raise StaleConnectionError from exc
+            raise
+        self._kept = True
+        self._last_used = time.time()
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        # By the wall clock: the other one may stand still while Lambda has the process frozen
+        return time.time() - self._last_used < MAX_IDLE_SECONDS and super().is_connected
+
+
+class TlsConnection(Connection, HTTPSConnection):
+    """The same over TLS; the certificate is for the name that was checked."""
+
+    def _secure(self, sock: _Socket, deadline: float) -> None:
+        # Not urllib3's way, which sets up the context again for each connection, while other threads use it
+        try:
+            sock.settimeout(_left(deadline))
+            self.sock = cast(ssl.SSLContext, self.ssl_context).wrap_socket(sock, server_hostname=self.server_hostname)
+        except OSError as exc:
+            raise NotConnectedError(TLS_HANDSHAKE) from exc
+        self.is_verified = True
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = TlsConnection
+
+
+POOLS = urllib3.PoolManager(num_pools=256, maxsize=THREADS)
+POOLS.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def tls_context() -> ssl.SSLContext:
+    """The process's one context: Python's defaults, and the authorities of the system or of SSL_CERT_FILE."""
+    with _ONE_AT_A_TIME:  # threads begin together, and each would read all authorities
+        return new_tls_context()
+
+
+@functools.cache
+def new_tls_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.sslsocket_class = _TlsSocket
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,287 @@
+"""Fetch one page from a checked destination, whatever the server does: in time, in bounds, once."""
+
+import io
+import json
+import os
+import re
+import ssl
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError, SSLError
+
+from collector.connections import (
+    MAX_HEADER_BYTES,
+    POOLS,
+    TLS_HANDSHAKE,
+    Connection,
+    CutShort,
+    Exchange,
+    NotConnectedError,
+    OverLimitError,
+    StaleConnectionError,
+    tls_context,
+)
+from collector.errors import (
+    ConnectionFailed,
+    ContentError,
+    DeadlineError,
+    MetricsNotEnabled,
+    RedirectError,
+    RefusedError,
+    ScrapeError,
+    StatusError,
+    TlsError,
+    TooLargeError,
+    TruncatedError,
+)
+from collector.policy import SCHEME_PORTS, Destination
+
+USER_AGENT = "sglang-collector/0.1.0"
+CONNECT_SECONDS = 3.0
+MAX_PAGE_BYTES = 16 * 1024 * 1024
+PIECE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A whole answer with status 200."""
+
+    body: bytes
+    """Decompressed. Empty is legal: a fresh server has nothing to say yet."""
+    wire_bytes: int
+    """What came over the connection: header, framing, and the body as it was sent."""
+    status: int
+    content_type: str
+    duration_seconds: float
+
+
+def scrape(destination: Destination, deadline: float) -> Page:
+    """Fetch the page at a destination, over a kept connection if there is one, by `deadline` (`time.monotonic()`).
+
+    No redirect is followed and nothing is asked for twice, unless a kept connection turns out to be closed. The cap on
+    the page, on the wire and decompressed, is MAX_PAGE_BYTES from the environment.
+
+    Raises the ScrapeErrors. They say which server, which step and what was seen; never what the page holds.
+    """
+    started = time.monotonic()
+    max_page_bytes = int(os.environ.get("MAX_PAGE_BYTES") or MAX_PAGE_BYTES)
+    where, response = _ask_first_to_connect(destination, deadline)
+    exchange = cast(Connection, response.connection).exchange
+    exchange.max_bytes = exchange.received_bytes + max_page_bytes + PIECE_BYTES
+    try:
+        if response.status != 200:
+            raise _not_a_page(where, destination, response)
+        body = _read(where, response, max_page_bytes)
+    # ValueError is http.client's, of a chunk with a negative length
+    except (HTTPError, ValueError, OverLimitError) as exc:
+        raise _explain(exc, where, deadline - started, exchange) from exc
+    finally:
+        if response.connection:  # not given back, so not read to the end
+            response.close()
+    content_type = response.headers.get("content-type", "")
+    return Page(body, exchange.received_bytes, response.status, content_type, time.monotonic() - started)
+
+
+# Asking
+
+
+def _ask_first_to_connect(destination: Destination, deadline: float) -> tuple[str, urllib3.BaseHTTPResponse]:
+    """What to call the server, and its answer up to the header, from the first address that takes a connection."""
+    failures: list[ScrapeError] = []
+    for number, address in enumerate(destination.addresses, start=1):
+        where = _where(destination, address)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            failures.append(DeadlineError(f"{where}: no time was left to connect"))
+            break
+        seconds = min(CONNECT_SECONDS, left if number == len(destination.addresses) else left / 2)
+        try:
+            return where, _ask(destination, address, deadline, seconds)
+        except NotConnectedError as exc:
+            failures.append(_explain_connection(exc, where, seconds))
+            failures[-1].__cause__ = exc.__cause__
+        except (HTTPError, OverLimitError) as exc:
+            raise _explain(exc, where, left) from exc
+    raise failures[0]
+
+
+def _ask(destination: Destination, address: str, deadline: float, connect_seconds: float) -> urllib3.BaseHTTPResponse:
+    scheme, host, port = destination.scheme, _bracketed(destination.host), destination.port
+    tls = {"ssl_context": tls_context()} if scheme == "https" else {}
+    # The name is in the pool's key: a kept connection is for the address and the name that were checked together
+    pool = POOLS.connection_from_host(address, port, scheme, {"server_hostname": destination.host, **tls})
+    headers = {
+        "Host": host if port == SCHEME_PORTS[scheme] else f"{host}:{port}",
+        "User-Agent": USER_AGENT,
+        "Accept": "text/plain;version=0.0.4",  # asked for OpenMetrics, SGLang may write its names with underscores
+        "Accept-Encoding": "gzip",
+    }
+    while True:
+        left = max(0.001, deadline - time.monotonic())
+        try:
+            return pool.urlopen(
+                "GET",
+                destination.path,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=connect_seconds, total=left),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except StaleConnectionError:
+            continue  # each turn uses up a kept connection, and a new one is never stale
+
+
+def _where(destination: Destination, address: str) -> str:
+    where = f"{_bracketed(destination.host)}:{destination.port}"
+    return where if address == destination.host else f"{where} ({address})"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+# Reading
+
+
+def _read(where: str, response: urllib3.BaseHTTPResponse, max_page_bytes: int) -> bytes:
+    """The body, decompressed; more than the cap and a piece of it is never held."""
+    headers, length, chunked = response.headers, response.length_remaining, response.chunked
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "x-gzip"):
+        raise ContentError(f"{where}: the page has a Content-Encoding that was not asked for")
+    if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        raise ContentError(f"{where}: the page has a Transfer-Encoding other than chunked")
+    if not chunked and length is None and "content-length" in headers:
+        raise ContentError(f"{where}: the page's Content-Length is not a number")
+    too_large = TooLargeError(f"{where}: the page is larger than MAX_PAGE_BYTES, {max_page_bytes} bytes")
+    if length is not None and length > max_page_bytes:
+        raise too_large
+
+    pieces: Iterator[bytes] = response.stream(PIECE_BYTES, decode_content=False)
+    if encoding != "identity":
+        pieces = _unzip(where, pieces)
+    page = io.BytesIO()  # gives its bytes away without a copy
+    for piece in pieces:
+        if page.tell() + len(piece) > max_page_bytes:
+            raise too_large
+        page.write(piece)
+    body = page.getvalue()
+    ends_by_closing = not chunked and length is None
+    if ends_by_closing and encoding == "identity" and body and not body.endswith(b"\n"):
+        raise TruncatedError(f"{where}: closed in the middle of a line, after {len(body)} bytes of the page")
+    return body
+
+
+def _unzip(where: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Undo gzip, in pieces that are bounded whatever the ratio. Of one member: nobody sends metrics in several."""
+    decoder = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    compressed = b""
+    try:
+        for compressed in pieces:
+            piece = compressed
+            while piece:
+                yield decoder.decompress(piece, PIECE_BYTES)
+                piece = decoder.unconsumed_tail
+            if decoder.unused_data:
+                raise ContentError(f"{where}: the page goes on after the end of its gzip")
+    except zlib.error as exc:
+        raise ContentError(f"{where}: the page is not the gzip that its Content-Encoding promises") from exc
+    if compressed and not decoder.eof:
+        raise TruncatedError(f"{where}: the page ends before its gzip does")
+
+
+# What went wrong
+
+
+def _not_a_page(where: str, destination: Destination, response: urllib3.BaseHTTPResponse) -> ScrapeError:
+    status = response.status
+    if 300 <= status < 400:
+        return RedirectError(f"{where}: answered {status} and points to {_target(response)}; it is not followed")
+    if status == 404 and _has_json_detail(response):
+        path = destination.path.partition("?")[0][:80]
+        return MetricsNotEnabled(f"{where}: answered 404 for {path}: was SGLang started with --enable-metrics?")
+    return StatusError(f"{where}: answered {status} instead of 200", status)
+
+
+def _target(response: urllib3.BaseHTTPResponse) -> str:
+    try:
+        host = urlsplit(response.headers["location"]).hostname
+    except (KeyError, ValueError):
+        return "nowhere"
+    return re.sub(r"[^a-z0-9.:_-]", "?", host[:64]) if host else "another path of the same server"
+
+
+def _has_json_detail(response: urllib3.BaseHTTPResponse) -> bool:
+    try:
+        answer = json.loads(response.read(1024, decode_content=False))
+    except (HTTPError, ValueError, RecursionError, OverLimitError):
+        return False
+    return isinstance(answer, dict) and "detail" in answer
+
+
+CERTIFICATE_FAULTS = {  # by OpenSSL's X509_V_ERR number
+    9: "the certificate is not valid yet",
+    10: "the certificate has expired",
+    18: "the certificate is signed by itself, not by a known authority",
+    19: "the certificate's authority is not a known one",
+    20: "the certificate's authority is not a known one",
+    62: "the certificate is for another name",
+    64: "the certificate is for another address",
+}
+NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+
+
+def _explain_connection(failure: NotConnectedError, where: str, seconds: float) -> ScrapeError:
+    match failure.__cause__:
+        case TimeoutError():
+            return DeadlineError(f"{where}: no {failure.step} within {seconds:.1f} s")
+        case ConnectionRefusedError():
+            return RefusedError(f"{where}: connection refused, nothing listens there")
+        case fault if failure.step == TLS_HANDSHAKE:
+            return TlsError(f"{where}: no TLS session: {_tls_reason(fault)}")
+        case fault:
+            return ConnectionFailed(f"{where}: no connection: {getattr(fault, 'strerror', None) or 'unknown reason'}")
+
+
+def _tls_reason(fault: BaseException | None) -> str:
+    match fault:
+        case ssl.SSLCertVerificationError():
+            return CERTIFICATE_FAULTS.get(fault.verify_code, fault.verify_message)
+        case ssl.SSLError() if fault.reason in NOT_TLS:
+            return "what listens there does not speak TLS"
+        case ssl.SSLError() if fault.reason and not isinstance(fault, ssl.SSLEOFError):
+            return fault.reason.lower().replace("_", " ")
+        case _:
+            return "the connection was closed"
+
+
+def _explain(failure: Exception, where: str, seconds: float, exchange: Exchange | None = None) -> ScrapeError:
+    """What happened to an answer: before its body if no exchange is given, else while the body was read."""
+    awaited = "the whole page" if exchange else "an answer"
+    so_far = f", {exchange.received_bytes} bytes came" if exchange else ""
+    fault = failure.args[-1] if isinstance(failure, ProtocolError | SSLError) else failure
+    match fault:
+        case ReadTimeoutError() | TimeoutError():
+            return DeadlineError(f"{where}: {awaited} did not come within {seconds:.1f} s{so_far}")
+        case OverLimitError() if exchange:
+            return TooLargeError(f"{where}: the page takes more than {exchange.max_bytes} bytes on the wire")
+        case OverLimitError():
+            return ContentError(f"{where}: the answer's header is larger than {MAX_HEADER_BYTES} bytes")
+        case ssl.SSLError():
+            return TlsError(f"{where}: the TLS session broke before {awaited}{so_far}: {_tls_reason(fault)}")
+        case OSError():
+            return ConnectionFailed(f"{where}: closed or reset before {awaited}{so_far}")
+        case CutShort():
+            return TruncatedError(f"{where}: closed in the middle of the answer's header")
+        case _ if exchange and exchange.ended:
+            return TruncatedError(f"{where}: closed before {awaited}{so_far}")
+        case _:
+            return ContentError(f"{where}: the {'page is chunked wrongly' if exchange else 'answer is not HTTP/1'}")
