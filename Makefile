@@ -1,0 +1,68 @@
+# Every target does its own set-up, on a machine that has python3 (3.11 or newer) and make. `make` alone lists them.
+PYTHON3 ?= python3
+VENV ?= .venv
+PYTHON = $(VENV)/bin/python
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+COMPILE = .venv-tools/bin/uv pip compile --quiet --universal --python-version=3.11 --generate-hashes \
+	$(if $(PIP_INDEX_URL),--default-index=$(PIP_INDEX_URL))
+PORT ?= 8002
+SIMULATOR_PORT ?= 30000
+
+# An environment is ready when it holds the mark of the requirement file that it was made from, as that file is now.
+mark = $1/.made-from-$(firstword $(shell cksum < $2))
+DEVELOPMENT := $(call mark,$(VENV),tests/requirements.txt)
+TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
+# AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
+EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
+
+.PHONY: help demo collect serve test lint build bench requirements
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo collect serve bench: export PYTHONPATH := functions
+lint build: export SAM_CLI_TELEMETRY := 0
+
+demo: $(DEVELOPMENT)  ## Scrape a simulated server with the real handler and show what was read and stored
+	$(PYTHON) -m local.demo
+
+collect: $(DEVELOPMENT)  ## Scrape your own server: make collect URL=http://host:30000/metrics
+	$(if $(URL),,$(error say which server: make collect URL=http://host:30000/metrics))$(PYTHON) -m local.collect "$$URL"
+
+serve: $(DEVELOPMENT)  ## The API at http://127.0.0.1:8002, a simulated server on 30000 (PORT=, SIMULATOR_PORT=, BIND_HOST=)
+	$(PYTHON) -m local.serve --port=$(PORT) --simulator-port=$(SIMULATOR_PORT)
+
+test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
+	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
+
+lint: $(DEVELOPMENT) $(TOOLS)  ## Style, types and the template
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy functions
+	$(VENV)/bin/cfn-lint template.yaml
+	.venv-tools/bin/sam validate --lint
+
+build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
+	.venv-tools/bin/sam build
+
+bench: $(DEVELOPMENT)  ## The parser against prometheus_client, as ratios
+	$(PYTHON) -m tests.bench
+
+requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
+	$(foreach file,functions/requirements tests/requirements tests/requirements-tools,\
+		UV_CUSTOM_COMPILE_COMMAND='make requirements' $(COMPILE) $(UPGRADE) $(file).in --output-file=$(file).txt &&) true
+
+$(DEVELOPMENT): REQUIREMENTS = tests/requirements.txt
+$(TOOLS): REQUIREMENTS = tests/requirements-tools.txt
+$(DEVELOPMENT) $(TOOLS):
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "too old: make PYTHON3=python3.13, say")'
+	@echo "Setting up $(@D), once: a minute or so."
+	rm -rf $(@D)
+	$(PYTHON3) -m venv $(@D)
+	$(@D)/bin/python $(PIP_INSTALL) --requirement=$(REQUIREMENTS)
+	touch $@
+
+$(EMULATOR): $(DEVELOPMENT)
+	rm -rf $(@D)
+	sed -n '/^aws-sam-cli==/,/[^\\]$$/p' tests/requirements-tools.txt > $(VENV)/emulator.txt
+	$(PYTHON) $(PIP_INSTALL) --target=$(@D) --requirement=$(VENV)/emulator.txt
+	touch $@

@@ -1,0 +1,30 @@
+"""What came of one target: a snapshot, or the reason why there is none."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from collector.errors import CollectorError
+from collector.exposition import Exposition
+from collector.snapshot import Snapshot
+from collector.targets import Target
+
+EMPTY_PAGE = "empty_page"  # legal: a fresh server through 0.5.2 answers 200 with nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Success and failure alike; `page` is the text that the snapshot was read from."""
+
+    target: Target
+    asked_at: datetime
+    snapshot: Snapshot | None = None
+    exposition: Exposition | None = None
+    page: bytes = b""
+    error: CollectorError | None = None
+
+    @property
+    def code(self) -> str | None:
+        """For programs: the error's, or `empty_page` beside a snapshot in which nothing could be said."""
+        if self.error is not None:
+            return self.error.code
+        return None if self.exposition is None or self.exposition.samples else EMPTY_PAGE

@@ -1,0 +1,1 @@
+"""What serves only a laptop; never packed into a function."""

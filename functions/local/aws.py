@@ -1,0 +1,125 @@
+"""The embedded AWS: a DynamoDB on loopback, in memory, with the template's tables, while a `with` block lasts."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from typing import Any, Self
+from urllib.request import ProxyHandler, build_opener
+
+from local.loopback import HOST
+from local.template import ROOT, Template
+
+REGION = "us-east-1"
+ACCESS_KEY = "laptop"  # any will do; nothing of the user's own goes in
+START_SECONDS = 60
+END_SECONDS = 5
+KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
+SETTINGS = {
+    "SERVICES": "dynamodb",
+    "LOG_LEVEL": "ERROR",
+    # It would listen for MQTT and SFTP on every address.
+    "IOT_MTLS_ENABLED": "0",
+    "SFTP_ENABLED": "0",
+    # It would remove the containers of another ministack on this machine.
+    "DOCKER_HOST": "unix:///nonexistent",
+}
+TABLE_PROPERTIES = (
+    "AttributeDefinitions",
+    "KeySchema",
+    "BillingMode",
+    "GlobalSecondaryIndexes",
+    "LocalSecondaryIndexes",
+)
+
+
+class EmbeddedAwsError(Exception):
+    """The embedded AWS does not answer."""
+
+
+class EmbeddedAws:
+    """A DynamoDB in a child process. It starts at once; `create_tables` waits until it answers."""
+
+    def __enter__(self) -> Self:
+        # The socket listens before the child runs: no port to race for, and early requests wait instead of failing.
+        with socket.create_server((HOST, 0)) as listener:
+            self.endpoint_url = f"http://{HOST}:{listener.getsockname()[1]}"
+            self._log = tempfile.TemporaryFile()
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "local.dynamodb", str(listener.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[listener.fileno()],
+                env={
+                    **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+                    **SETTINGS,
+                    "PYTHONPATH": str(ROOT / "functions"),
+                },
+                start_new_session=True,  # Ctrl-C is for us; it ends when we do
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    def environment(self) -> dict[str, str]:
+        """What makes boto3 talk to it and to nothing else."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            # A profile, a role or another endpoint of the user's would win over the above.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "NO_PROXY": HOST,
+            "no_proxy": HOST,
+        }
+
+    def create_tables(self, template: Template) -> None:
+        """The template's tables, each under its own name. Raises EmbeddedAwsError."""
+        self._wait()
+        client = self.client()
+        for name, properties in template.tables().items():
+            client.create_table(
+                TableName=name, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
+            )
+            if ttl := properties.get("TimeToLiveSpecification"):
+                client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+
+    def client(self) -> Any:
+        """A boto3 client for it."""
+        import boto3
+
+        return boto3.client(
+            "dynamodb",
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=ACCESS_KEY,
+        )
+
+    def _wait(self) -> None:
+        try:
+            with build_opener(ProxyHandler({})).open(
+                f"{self.endpoint_url}/_ministack/health", timeout=START_SECONDS
+            ) as answer:
+                answer.read()
+        except OSError as exc:
+            self._log.seek(0)
+            last_words = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise EmbeddedAwsError(f"the embedded DynamoDB did not start: {last_words or exc}") from exc

@@ -1,0 +1,64 @@
+"""Servers that live as long as a test, and an AWS in the process for what is to be kept."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from collector import connections, pipeline, store
+from servers import Server
+
+TABLE = "snapshots"
+
+# The template declares them; the handler reads them when it is imported.
+os.environ |= {"POWERTOOLS_SERVICE_NAME": "sglang-collector", "POWERTOOLS_METRICS_NAMESPACE": "SGLangCollector"}
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers that end with the test, and with it the connections kept to them."""
+    with ExitStack() as servers:
+        yield lambda script, **options: servers.enter_context(Server(script, **options))
+        connections.POOLS.clear()
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of an empty `Snapshots` table."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "SNAPSHOTS_TABLE": TABLE,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        store.client.cache_clear()
+        boto3.client("dynamodb").create_table(
+            TableName=TABLE,
+            AttributeDefinitions=[
+                {"AttributeName": "instance_id", "AttributeType": "S"},
+                {"AttributeName": "slot", "AttributeType": "N"},
+            ],
+            KeySchema=[
+                {"AttributeName": "instance_id", "KeyType": "HASH"},
+                {"AttributeName": "slot", "KeyType": "RANGE"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield TABLE
+    store.client.cache_clear()
+
+
+@pytest.fixture
+def on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Policy lets loopback be scraped, on any port."""
+    monkeypatch.setenv("ALLOW_LOOPBACK", "true")
+    monkeypatch.setenv("ALLOWED_PORTS", "1-65535")
+    pipeline.rules.cache_clear()
+    yield
+    pipeline.rules.cache_clear()

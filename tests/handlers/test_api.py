@@ -1,0 +1,224 @@
+"""The API as a function of API Gateway's events, against servers on loopback and a table."""
+
+import json
+from copy import deepcopy
+from types import SimpleNamespace
+from urllib.parse import urlencode
+
+import boto3
+import pytest
+
+from collector import store
+from collector.snapshot import CollectionResponse
+from handlers import api
+from servers import PAGE, Server, keeps_alive, sends, whole
+from support import PAGES, ROOT
+
+EVENTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "events").glob("*.json")}
+CONTEXT = SimpleNamespace(
+    function_name="api",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:api",
+    aws_request_id="52fdfc07-2182-154f-163f-5f0f9a621d72",
+)
+RECORDED = (PAGES / "sglang-0.5.23-dp2-load-later.prom").read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _a_place_to_store_and_scrape(table, on_a_laptop):
+    pass
+
+
+def call(name="health", *, method=None, path=None, query=None, body=None, headers=()):
+    event = deepcopy(EVENTS[name])
+    http = event["requestContext"]["http"]
+    http["method"] = method or http["method"]
+    http["path"] = event["rawPath"] = path or event["rawPath"]
+    if query is not None:
+        event["queryStringParameters"], event["rawQueryString"] = query, urlencode(query)
+    if body is not None:
+        event["body"] = body if isinstance(body, str) else json.dumps(body)
+    event["headers"] |= dict(headers)
+    answer = api.handler(event, CONTEXT)
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def collect(endpoint, **changes):
+    fields = {"instance_id": "sglang-001", "endpoint": endpoint, "timeout": 2} | changes
+    return call("collect", body={name: value for name, value in fields.items() if value is not None})
+
+
+def url(server, path="/metrics"):
+    return f"http://127.0.0.1:{server.port}{path}"
+
+
+def test_a_collection_answers_with_the_contract_and_is_stored(serve):
+    status, answer = collect(url(serve(sends(whole(RECORDED)))))
+    assert status == 200
+    assert (answer["success"], answer["instance_id"], answer["error"]) == (True, "sglang-001", None)
+    assert answer["metrics"]["system_metrics"]["num_requests_running"] == 6
+    assert len(answer["metrics"]["raw_metrics"]) == answer["metrics"]["scrape"]["samples"] > 800
+    CollectionResponse.model_validate(answer)
+    assert store.read_newest("sglang-001").page == RECORDED
+
+
+def test_raw_metrics_can_be_left_out(serve):
+    server = serve(sends(whole()))
+    status, answer = call(
+        "collect", query={"raw": "false"}, body={"instance_id": "a", "endpoint": url(server), "timeout": 2}
+    )
+    assert (status, answer["metrics"]["raw_metrics"]) == (200, [])
+
+
+def test_the_newest_stored_snapshot_is_the_collections_answer_again(serve):
+    _, collected = collect(url(serve(sends(whole(RECORDED)))))
+    status, read = call("metrics-newest")
+    assert status == 200
+    assert read == collected
+
+
+def test_the_newest_scrape_is_told_when_it_failed():
+    with Server(sends(whole())) as server:
+        collect(url(server))
+    collect(url(server))
+    status, answer = call("metrics-newest", query={"raw": "false"})
+    assert (status, answer["success"], answer["error_code"]) == (200, False, "connection_refused")
+
+
+@pytest.mark.parametrize("name", ["sglang-404", "a" * 128])
+def test_a_server_of_which_nothing_is_stored_is_not_found(name):
+    status, answer = call("metrics-newest", path=f"/api/v1/metrics/sglang/{name}")
+    assert (status, answer["error_code"]) == (404, "not_found")
+    assert name in answer["error"]
+
+
+def test_the_url_bar_collects_too(serve):
+    server = serve(keeps_alive(whole()))
+    status, answer = call("metrics-endpoint", query={"endpoint": url(server), "raw": "false"})
+    assert (status, answer["success"]) == (200, True)
+    assert len(server.requests) == 1
+    assert store.read_newest("sglang-001").page == PAGE
+
+
+def test_the_url_bar_can_be_switched_off(serve, monkeypatch):
+    monkeypatch.setenv("ALLOW_ENDPOINT_QUERY", "false")
+    server = serve(sends(whole()))
+    status, answer = call("metrics-endpoint", query={"endpoint": url(server)})
+    assert (status, answer["error_code"]) == (403, "endpoint_query_off")
+    assert server.connections == 0
+
+
+def test_a_target_that_cannot_be_scraped_is_an_answer_and_a_stored_outcome(serve):
+    status, answer = collect(url(serve(sends(whole(b"busy", status="503 Service Unavailable")))))
+    assert (status, answer["success"], answer["metrics"]) == (200, False, None)
+    assert answer["error_code"] == "http_status"
+    assert "503" in answer["error"]
+    assert store.read_newest("sglang-001").code == "http_status"
+
+
+def test_an_empty_page_is_success_with_a_code_of_its_own(serve):
+    status, answer = collect(url(serve(sends(whole(b"")))))
+    assert (status, answer["success"], answer["error_code"]) == (200, True, "empty_page")
+    assert answer["metrics"]["system_metrics"]["num_requests_running"] is None
+    assert store.read_newest("sglang-001").code == "empty_page"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://user:secret@10.0.0.1:30000/",
+        "ftp://10.0.0.1/",
+        "http://8.8.8.8:30000/",
+    ],
+    ids=["metadata", "credentials", "scheme", "public"],
+)
+def test_an_endpoint_that_policy_forbids_is_403(endpoint):
+    status, answer = collect(endpoint)
+    assert (status, answer["success"], answer["error_code"]) == (403, False, "endpoint_forbidden")
+    assert "secret" not in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"instance_id": "a b"}, "body.instance_id", id="id-with-a-space"),
+        pytest.param({"instance_id": "a" * 129}, "body.instance_id", id="id-too-long"),
+        pytest.param({"instance_id": ""}, "body.instance_id", id="id-empty"),
+        pytest.param({"instance_id": "a\n"}, "body.instance_id", id="id-with-a-newline"),
+        pytest.param({"instance_id": None}, "body.instance_id", id="id-absent"),
+        pytest.param({"endpoint": None}, "body.endpoint", id="endpoint-absent"),
+        pytest.param({"endpoint": "http://a b/"}, "body.endpoint", id="endpoint-with-a-space"),
+        pytest.param({"timeout": 0.5}, "body.timeout", id="timeout-too-short"),
+        pytest.param({"timeout": 21}, "body.timeout", id="timeout-too-long"),
+        pytest.param({"timeout": "soon"}, "body.timeout", id="timeout-in-words"),
+        pytest.param({"interval": 1}, "body.interval", id="unknown-field"),
+    ],
+)
+def test_a_wrong_field_is_422_and_named(changes, field):
+    status, answer = collect(**{"endpoint": "http://127.0.0.1:1/metrics"} | changes)
+    assert (status, answer["error_code"]) == (422, "invalid_request")
+    assert [wrong["field"] for wrong in answer["fields"]] == [field]
+    assert field in answer["error"]
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '"text"', "null", "7"])
+def test_a_body_that_is_no_json_object_is_422(body):
+    status, answer = call("collect", body=body)
+    assert (status, answer["error_code"]) == (422, "invalid_request")
+
+
+def test_a_body_of_another_type_is_415():
+    status, answer = call("collect", body="<x/>", headers={"content-type": "application/xml"}.items())
+    assert (status, answer["error_code"]) == (415, "unsupported_content_type")
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("/api/v1/metrics/llamafile/sglang-001", "path.engine"), ("/api/v1/metrics/sglang/a@b", "path.instance_id")],
+    ids=["engine", "instance-id"],
+)
+def test_a_wrong_part_of_the_path_is_422_and_named(path, field):
+    status, answer = call("metrics-newest", path=path)
+    assert (status, [wrong["field"] for wrong in answer["fields"]]) == (422, [field])
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v1/nothing", "/api/v1/collect/sglang"])
+def test_another_route_is_404(path):
+    status, answer = call("health", path=path)
+    assert (status, answer["error_code"]) == (404, "no_such_route")
+
+
+def test_our_own_fault_is_500_with_a_correlation_id_and_no_internals(serve):
+    boto3.client("dynamodb").delete_table(TableName="snapshots")
+    status, answer = collect(url(serve(sends(whole()))))
+    assert (status, answer["error_code"]) == (500, "internal_error")
+    assert answer["correlation_id"] == EVENTS["collect"]["requestContext"]["requestId"]
+    assert "ResourceNotFound" not in json.dumps(answer)
+
+
+def test_health_is_the_collectors_own():
+    assert call("health") == (200, {"status": "ok", "version": api.VERSION})
+
+
+def test_the_openapi_document_describes_the_contract():
+    status, document = call("openapi")
+    assert status == 200
+    assert {"/api/v1/collect/{engine}", "/api/v1/metrics/{engine}/{instance_id}", "/api/v1/health"} <= set(
+        document["paths"]
+    )
+    response = document["components"]["schemas"]["CollectionResponse"]
+    assert {"success", "instance_id", "timestamp", "error", "error_code", "metrics"} == set(response["properties"])
+
+
+def test_one_log_line_says_what_came_of_a_collection(serve, caplog):
+    collect(url(serve(sends(whole()))))
+    [line] = [record for record in caplog.records if record.message == "collected"]
+    assert (line.instance_id, line.code, line.samples, line.page_bytes) == ("sglang-001", None, 1, len(PAGE))
+
+
+def test_requests_scrapes_and_failures_are_metrics(serve, capsys):
+    collect(url(serve(sends(whole(b"busy", status="503 Service Unavailable")))))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [emf] = [line for line in lines if "_aws" in line]
+    assert (emf["Requests"], emf["Scrapes"], emf["FailedScrapes"]) == ([1.0], [1.0], [1.0])
