@@ -8,7 +8,7 @@ bad one among them, is left to `grammar`. Either way a line is taken only if `gr
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import NamedTuple, cast
@@ -94,6 +94,8 @@ class Columns:
         self.series: list[Series] = []
         self.les: list[str | None] = []
         self.values: list[float] = []
+        # All labels of each sample, on a page that is compared with one whose labels have been put together.
+        self.labels: list[dict[str, str]] | None = None
         self.timestamps_ms: list[int | None] = []
         self.types: dict[str, str] = {}
         self.bad_lines: list[BadLine] = []
@@ -101,10 +103,9 @@ class Columns:
         self.line_count = 0
         # Labels, by their text and the closing brace.
         self.blocks: dict[str, dict[str, str]] = {"}": {}}
-        # Of a page that is plain, for the next page: the lines that are no further bucket, their values, and the runs.
+        # Of a page that is plain, for the next page: the lines that are no further bucket, and the runs.
         self.is_plain = True
         self.lines: list[str] = []
-        self.ends: list[str] = []
         self.runs: list[Run] = []
         self._sample_types = _SampleTypes(self.types)
         self._labels = _Labels()
@@ -121,16 +122,24 @@ class Columns:
         self.line_count += len(lines)
         if not self.is_plain or self.line_count > PLAIN_LINES:
             self.is_plain = False
-            self.lines, self.ends, self.runs = [], [], []
+            self.lines, self.runs = [], []
         if len(self.blocks) > TEXTS_KEPT or len(self._labels) > TEXTS_KEPT:
             self.blocks = {"}": self.blocks["}"]}
             self._labels.clear()
 
-    def add(self, series: Sequence[Series], les: Sequence[str | None], values: Sequence[float]) -> None:
+    def add(
+        self,
+        series: Sequence[Series],
+        les: Sequence[str | None],
+        values: Sequence[float],
+        labels: Iterable[dict[str, str]] | None = None,
+    ) -> None:
         """Add samples without a timestamp."""
         self.series += series
         self.les += les
         self.values += values
+        if self.labels is not None:
+            self.labels += map(all_labels, series, les) if labels is None else labels
 
     def error(self) -> ExpositionError:
         """That the page is not an exposition, as its first bad line shows."""
@@ -143,7 +152,7 @@ class Columns:
         les: list[str | None] = []
         written: list[str] = []
         add_series, add_le, add_written = all_series.append, les.append, written.append
-        add_line, add_end, get_labels = self.lines.append, self.ends.append, self.blocks.get
+        add_line, get_labels = self.lines.append, self.blocks.get
         types, kinds, sample_types = self.types, self.form.types, self._sample_types
         no_labels = self.blocks["}"]
         head = tail = declaration = ""
@@ -163,7 +172,6 @@ class Columns:
                 head = ""
             add_line(line)
             if line < "$":  # as comments are, and blank lines, but no plain sample
-                add_end("")
                 if declaration and (kind := line.removeprefix(declaration)) in kinds:
                     types[family] = kind
                     declaration = ""
@@ -196,7 +204,6 @@ class Columns:
             add_series(series)
             add_le(le)
             add_written(value)
-            add_end(value)
         self._end_run(head, tail, series, all_series, len(les))
         bounds = _read_bounds(les)
         self.is_plain = self.is_plain and bounds is les
@@ -303,6 +310,16 @@ class _SampleTypes(dict[str, str]):
         )
         kind = self[name] = declared.get(name) or next(families, "untyped")
         return kind
+
+
+def all_labels(series: Series, le: str | None) -> dict[str, str]:
+    """A sample's labels, `le` included."""
+    labels = series[1]
+    if le is None:
+        return labels
+    labels = labels.copy()
+    labels["le"] = le
+    return labels
 
 
 def read_numbers(texts: Sequence[str]) -> list[float]:

@@ -23,17 +23,19 @@ class Sample:
     buckets of a run and, where the labels are written alike, for `_sum` and `_count`. Neither is to be changed.
     """
 
-    __slots__ = ("_series", "le", "name", "timestamp_ms", "value")
+    __slots__ = ("_series", "le", "name", "value")
 
-    def __init__(self, series: Series, le: str | None, value: float, timestamp_ms: int | None = None) -> None:
+    timestamp_ms: int | None = None
+
+    def __init__(self, series: Series, le: str | None, value: float) -> None:
         self._series = series
         self.name = series[0]
         self.le = le
         self.value = value
-        self.timestamp_ms = timestamp_ms
 
     @property
     def labels(self) -> dict[str, str]:
+        # As `all_labels`, without a call: it is asked for with every sample.
         le = self.le
         labels = self._series[1]
         if le is None:
@@ -56,6 +58,30 @@ class Sample:
         return "Sample(name={!r}, labels={!r}, value={!r}, timestamp_ms={!r}, type={!r})".format(*facts)
 
 
+class _Labelled(Sample):
+    """A sample of a page whose labels have been put together already."""
+
+    __slots__ = ("labels",)
+    labels: dict[str, str]
+
+    def __init__(self, series: Series, le: str | None, value: float, labels: dict[str, str]) -> None:
+        self._series = series
+        self.name = series[0]
+        self.le = le
+        self.value = value
+        self.labels = labels
+
+
+class _Timed(Sample):
+    """A sample of a page that has timestamps."""
+
+    __slots__ = ("timestamp_ms",)
+
+    def __init__(self, series: Series, le: str | None, value: float, timestamp_ms: int | None) -> None:
+        super().__init__(series, le, value)
+        self.timestamp_ms = timestamp_ms
+
+
 class Samples(Sequence[Sample]):
     """The samples of a page, in its order. They are kept as columns: a `Sample` is made when one is asked for."""
 
@@ -68,7 +94,9 @@ class Samples(Sequence[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         columns = self._columns
         if columns.timestamps_ms:
-            return map(Sample, columns.series, columns.les, columns.values, columns.timestamps_ms)
+            return map(_Timed, columns.series, columns.les, columns.values, columns.timestamps_ms)
+        if columns.labels is not None:
+            return map(_Labelled, columns.series, columns.les, columns.values, columns.labels)
         return map(Sample, columns.series, columns.les, columns.values)
 
     @overload
@@ -80,7 +108,7 @@ class Samples(Sequence[Sample]):
             return list(self)[index]
         columns = self._columns
         timestamp_ms = columns.timestamps_ms[index] if columns.timestamps_ms else None
-        return Sample(columns.series[index], columns.les[index], columns.values[index], timestamp_ms)
+        return _Timed(columns.series[index], columns.les[index], columns.values[index], timestamp_ms)
 
 
 class Exposition:

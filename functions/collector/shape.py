@@ -14,7 +14,7 @@ from functools import cached_property
 from operator import ne
 from threading import Lock
 
-from collector.columns import Columns, match_type, read_numbers
+from collector.columns import Columns, all_labels, match_type, read_numbers
 from collector.grammar import Format
 
 SHAPES_KEPT = 1000
@@ -22,9 +22,9 @@ SHAPES_KEPT = 1000
 KEPT_BYTES = 16 * 1024 * 1024
 KEPT_BYTES_PER_PAGE = 1024 * 1024
 # Where more of the lines are new, the next page makes a new shape.
-NEW_LINES_RATIO = 0.1
-# New lines are looked for one by one before comments are.
-FEW_LINES = 20
+NEW_LINES_RATIO = 0.02
+# So few lines that are new or gone are looked for one by one.
+FEW_LINES = 6
 # The lines of a large page are never there altogether.
 PIECE_BYTES = 128 * 1024
 COMPARED_PIECE_BYTES = 64 * 1024
@@ -101,8 +101,8 @@ class Shape:
         Made when the next page comes, which may be never.
         """
         columns = self._columns
-        starts = list(map(str.removesuffix, columns.lines, columns.ends))
-        are_samples = list(map(bool, columns.ends))
+        are_samples = [line > "$" for line in columns.lines]
+        starts = [line[: line.rindex(" ") + 1] if line > "$" else line for line in columns.lines]
         lines: list[str] = []
         is_sample: list[bool] = []
         done = 0
@@ -113,6 +113,11 @@ class Shape:
             is_sample += [True] * (last - first)
             done = index
         return lines + starts[done:], is_sample + are_samples[done:]
+
+    @cached_property
+    def labels(self) -> list[dict[str, str]]:
+        """The labels of each sample, put together once for all pages that follow."""
+        return list(map(all_labels, self.series, self.les))
 
     @cached_property
     def comments(self) -> dict[str, int]:
@@ -135,7 +140,9 @@ class Comparison:
         self._shape = shape
         self._columns = columns
         self._lines, self._is_sample = shape.lines
-        self._first_line = self._line = self._sample = 0  # what of the shape comes next, and from where it was followed
+        columns.labels = []
+        self._line = self._sample = 0  # what comes next in the shape
+        self._first_line = 0  # from where on no comment was passed over
 
     def read(self, lines: list[str]) -> None:
         """Read some more lines: those that come next in the shape, then others up to one that it has, and so on."""
@@ -143,18 +150,29 @@ class Comparison:
             count = self._take(lines)
             lines = lines[count:]
             if lines:
-                others = self._find(lines, 0 if count else 1)
+                others = self._skip_few(lines)
+                if others is None:
+                    others = self._jump(lines, 0 if count else 1)
                 if others:
                     self._columns.read(lines[:others])
                     self.new_lines += others
                 lines = lines[others:]
 
-    def _find(self, lines: list[str], first: int) -> int:
-        """Find a line to go on from: the one that comes next in the shape, behind a few others, or else a comment."""
-        if self._line < len(self._lines) and (awaited := self._lines[self._line]):
-            for index in range(first, min(len(lines), FEW_LINES)):
-                if lines[index].startswith(awaited) and not any(line < "$" for line in lines[:index]):
-                    return index
+    def _skip_few(self, lines: list[str]) -> int | None:
+        """Go on behind a few samples that are new, are gone, or have other labels; return how many the page has."""
+        awaited = self._lines[self._line : self._line + FEW_LINES]
+        for few in range(1, FEW_LINES):
+            for new, gone in (few, 0), (few, few), (0, few):
+                if new >= len(lines) or gone >= len(awaited) or not awaited[gone]:
+                    continue
+                if lines[new].startswith(awaited[gone]) and all(line > "$" for line in lines[:new] + awaited[:gone]):
+                    self._line += gone
+                    self._sample += gone
+                    return new
+        return None
+
+    def _jump(self, lines: list[str], first: int) -> int:
+        """Go on from the next comment that the shape has too; return how many lines are before it."""
         self.declare_types()
         comments = self._shape.comments
         for index in range(first, len(lines)):
@@ -186,7 +204,8 @@ class Comparison:
         if list(map(bool, rests)) != self._is_sample[taken]:
             return 0
         samples = slice(self._sample, self._sample + len(values))
-        self._columns.add(self._shape.series[samples], self._shape.les[samples], values)
+        shape = self._shape
+        self._columns.add(shape.series[samples], shape.les[samples], values, shape.labels[samples])
         self._columns.line_count += len(rests)
         self._line, self._sample = taken.stop, samples.stop
         return len(rests)
