@@ -83,12 +83,15 @@ class ContentError(ScrapeError):
 
 
 class ExpositionError(CollectorError):
-    """Names the first line that could not be read, from 1; `line` is cut short."""
+    """Names the first line that could not be read, from 1.
+
+    `line` is its text, cut short. It is not in the message: a caller who names an address does not learn what is there.
+    """
 
     code = "not_an_exposition"
 
     def __init__(self, number: int, line: str, reason: str) -> None:
-        super().__init__(f"line {number}: {reason}: {line!r}")
+        super().__init__(f"line {number}: {reason}")
         self.number = number
         self.line = line
         self.reason = reason

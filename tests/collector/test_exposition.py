@@ -144,7 +144,7 @@ def test_a_malformed_line_is_skipped_and_counted_with_its_number_and_reason(line
     assert (bad.number, bad.line) == (2, line[: columns.BAD_LINE_CHARACTERS])
     assert any(words in bad.reason for words in reason.split("|"))
     assert exposition.bad_line_count == 1
-    with pytest.raises(ExpositionError, match=f"^line 1: {bad.reason}: "):
+    with pytest.raises(ExpositionError, match=f"^line 1: {bad.reason}$"):
         parse(f"{line}\n")
 
 
@@ -410,9 +410,9 @@ def test_a_page_without_samples_is_legal(page):
     [
         pytest.param("<!doctype html>\n<html><body>\n<h1>Log in</h1>\n", "line 1: not a metric name", id="html"),
         pytest.param('{"detail":"Not Found"}', "line 1: labels are not closed", id="json"),
-        pytest.param("\n\nNot Found\nup 1\nSorry", "line 3: value is not a number: 'Not Found'", id="mostly-words"),
+        pytest.param("\n\nNot Found\nup 1\nSorry", "line 3: value is not a number", id="mostly-words"),
         pytest.param(b"\x1f\x8b\x08\x00\xff\xfe", "line 1: not UTF-8", id="gzip"),
-        pytest.param("a 1\r\nb 2\r\n", r"line 1: value is not a number: 'a 1\\r'", id="crlf"),
+        pytest.param("a 1\r\nb 2\r\n", "line 1: value is not a number", id="crlf"),
         pytest.param("\ud800", "line 1: not UTF-8", id="lone-surrogate"),
     ],
 )
@@ -420,7 +420,9 @@ def test_a_page_of_which_most_is_bad_is_no_exposition(page, message):
     with pytest.raises(ExpositionError, match=message) as caught:
         parse(page)
     assert caught.value.code == "not_an_exposition"
-    assert str(caught.value).startswith(f"line {caught.value.number}: {caught.value.reason}: {caught.value.line!r}")
+    # Not the line itself: who named the address does not learn what is there.
+    assert str(caught.value) == f"line {caught.value.number}: {caught.value.reason}"
+    assert caught.value.line
 
 
 def test_the_first_bad_lines_are_kept_cut_short_and_all_are_counted():

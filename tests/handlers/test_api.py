@@ -116,6 +116,12 @@ def test_a_target_that_cannot_be_scraped_is_an_answer_and_a_stored_outcome(serve
     assert store.read_newest("sglang-001").code == "http_status"
 
 
+def test_a_page_that_is_no_exposition_is_refused_without_quoting_it(serve):
+    status, answer = collect(url(serve(sends(whole(b"<title>Payroll</title>\n")))))
+    assert (status, answer["error_code"], answer["error"]) == (200, "not_an_exposition", "line 1: not a metric name")
+    assert "Payroll" not in store.read_newest("sglang-001").error
+
+
 def test_an_empty_page_is_success_with_a_code_of_its_own(serve):
     status, answer = collect(url(serve(sends(whole(b"")))))
     assert (status, answer["success"], answer["error_code"]) == (200, True, "empty_page")
