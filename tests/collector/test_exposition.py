@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pages import RECORDED, facts
 from prometheus_client.parser import text_string_to_metric_families
@@ -487,7 +487,6 @@ def rendered(name, labels, value, timestamp_ms):
     return f"{name}{{{block}}} {written}" + ("" if timestamp_ms is None else f" {timestamp_ms}")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, LABELS, VALUES, STAMPS), max_size=8))
 def test_what_is_written_is_read_back(samples):
     page = "\n".join(rendered(*sample) for sample in samples)
@@ -495,7 +494,6 @@ def test_what_is_written_is_read_back(samples):
     assert read == [(name, labels, repr(value), stamp) for name, labels, value, stamp in samples]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text('ab{}=",\\\n# 15.eN_\t', max_size=80).map(str.encode))
 def test_any_bytes_are_read_or_refused_and_nothing_is_invented(page):
     try:
