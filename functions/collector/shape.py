@@ -6,7 +6,8 @@ earlier one, up to their numbers and all at once; `Columns` reads the lines that
 rest is a number.
 
 Servers of a fleet begin alike and have some lines of their own. So a page is compared with one that has as many lines
-and the same last one, or else with the first that began as it does. What is kept is capped; a shape is never changed, so threads share them.
+and the same last one, or else with the first that began as it does. What is kept is capped; a shape is never changed,
+so threads share them.
 """
 
 import re
@@ -47,9 +48,10 @@ def read(page: bytes, form: Format) -> tuple[Columns, Layout]:
     first_sample = _first_sample.search(page)
     beginning = form, first_sample[0] if first_sample else b""
     end = page[page.rfind(b"\n", 0, -1) + 1 : page.rfind(b" ")]
-    key = beginning, page.count(b"\n"), end
     columns = Columns(form)
-    if shape := _shapes.get(key) or _usual.get(beginning):
+    if usual := _usual.get(beginning):
+        line_count = page.count(b"\n") + (not page.endswith(b"\n"))
+        shape = _shapes.get((beginning, line_count, end), usual)
         comparison = Comparison(shape, columns)
         for lines in _pieces(page, COMPARED_PIECE_BYTES):
             comparison.read(lines)
@@ -61,10 +63,10 @@ def read(page: bytes, form: Format) -> tuple[Columns, Layout]:
     else:
         for lines in _pieces(page, PIECE_BYTES):
             columns.read(lines)
-    layout = Layout(columns.series, columns.les)
+    layout = Layout(columns.series, columns.les, columns.labels)
     is_short = len(page) <= KEPT_BYTES_PER_PAGE and columns.line_count <= KEPT_LINES_PER_PAGE
     if columns.is_plain and columns.values and is_short:
-        _keep(key, Shape(columns, layout, page))
+        _keep((beginning, columns.line_count, end), Shape(columns, layout, page))
     return columns, layout
 
 
