@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 InstanceId = Annotated[
     str,
@@ -28,8 +28,21 @@ TimeoutSeconds = Annotated[
 ]
 
 
+IntervalSeconds = Annotated[int, Field(ge=15, le=3600, description="Seconds from one planned scrape to the next.")]
+RetentionDays = Annotated[int, Field(ge=1, le=3650, description="Days until a scrape expires.")]
+Labels = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")],
+        Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")],
+    ],
+    Field(
+        max_length=16, description="Words of the operator's own, kept with every scrape.", examples=[{"team": "search"}]
+    ),
+]
+
+
 class Target(BaseModel):
-    """One server's page and the slot it is due in."""
+    """One server's page and the slot it is due in. A message of the queue is a list of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,3 +51,10 @@ class Target(BaseModel):
     endpoint: Endpoint
     timeout_seconds: TimeoutSeconds = 10.0
     slot_ms: int = Field(ge=0, description="The planned time, ms since 1970; the sort key of the stored item.")
+    interval_seconds: IntervalSeconds | None = Field(None, description="None: a caller asked for it, once.")
+    retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
+    labels: Labels = {}
+
+
+MESSAGE = TypeAdapter(tuple[Target, ...])
+TARGETS_PER_MESSAGE = 100
