@@ -235,4 +235,7 @@ def test_no_event_file_is_left_out():
         "metrics-endpoint",
         "metrics-newest",
         "openapi",
+        "worker",
+        "worker-again",
+        "worker-late",
     }

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import policy, scrape, store
-from handlers import api
+from collector import item, pipeline, policy, scrape, store
+from handlers import api, worker
 
 ROOT = Path(__file__).parent.parent
 # Read by the libraries and by the C library's resolver.
@@ -37,19 +37,24 @@ Template.add_multi_constructor("!", short_form)
 TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), Template)  # noqa: S506 - a SafeLoader of our own
 PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = {name: resource.get("Properties", {}) for name, resource in TEMPLATE["Resources"].items()}
-API = RESOURCES["Api"]
-VARIABLES = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | API["Environment"]["Variables"]
+API, WORKER = RESOURCES["Api"], RESOURCES["Worker"]
+IN_THE_VPC = ["Api", "Worker"]
+# What each function has of its own packages.
+MODULES = {"Api": ["handlers/api.py", "collector"], "Worker": ["handlers/worker.py", "collector"]}
 
 
-def granted(condition):
-    """The statements of the function's role that a condition brings, or with None those that are always there."""
-    policies = RESOURCES["ApiRole"]["Policies"]
-    chosen = [entry["!If"][1] for entry in policies if "!If" in entry and entry["!If"][0] == condition]
-    always = [entry for entry in policies if "!If" not in entry]
+def variables(function):
+    return TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | function["Environment"]["Variables"]
+
+
+[LONGEST_SCRAPE] = [bound.le for bound in api.TimeoutSeconds.__metadata__[0].metadata if hasattr(bound, "le")]
+
+
+def granted(*policies):
     return [
         (statement["Effect"], statement["Action"], statement["Resource"])
-        for entry in (chosen if condition else always)
-        for statement in entry["PolicyDocument"]["Statement"]
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
     ]
 
 
@@ -57,16 +62,20 @@ def test_the_linter_finds_nothing():
     assert lint_file(ROOT / "template.yaml") == []
 
 
-def test_the_variables_declared_are_those_that_the_code_reads():
-    sources = [path for name in ("handlers", "collector") for path in (ROOT / "functions" / name).rglob("*.py")]
+@pytest.mark.parametrize("name", MODULES)
+def test_the_variables_declared_are_those_that_the_code_reads(name):
+    folders = [ROOT / "functions" / module for module in MODULES[name]]
+    sources = [path for folder in folders for path in (folder.rglob("*.py") if folder.is_dir() else [folder])]
     read = re.findall(r'environ(?:ment)?(?:\.get\(|\[|, )"([A-Z_]+)"', "\n".join(path.read_text() for path in sources))
-    assert VARIABLES.keys() - NOT_OUR_OWN == set(read) - LAPTOP_ONLY
-    assert VARIABLES.keys() >= NOT_OUR_OWN
+    declared = variables(RESOURCES[name]).keys()
+    assert declared - NOT_OUR_OWN == set(read) - LAPTOP_ONLY
+    assert declared >= NOT_OUR_OWN
 
 
-@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "ALLOW_LOOPBACK"])
-def test_what_only_a_laptop_sets_is_declared_and_empty(name):
-    assert VARIABLES[name] == ""
+@pytest.mark.parametrize("function", ["Api", "Worker"])
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "ALLOW_LOOPBACK"])
+def test_what_only_a_laptop_sets_is_declared_and_empty(function, variable):
+    assert variables(RESOURCES[function])[variable] == ""
 
 
 @pytest.mark.parametrize(
@@ -74,7 +83,7 @@ def test_what_only_a_laptop_sets_is_declared_and_empty(name):
     [
         pytest.param("AllowedPorts", policy.DEFAULT_PORTS, id="ports"),
         pytest.param("MaxPageBytes", scrape.MAX_PAGE_BYTES, id="page-size"),
-        pytest.param("RetentionDays", store.retention_days(), id="retention"),
+        pytest.param("RetentionDays", item.retention_days(), id="retention"),
     ],
 )
 def test_a_parameter_has_the_default_of_the_code(parameter, default):
@@ -117,24 +126,66 @@ def test_every_route_asks_for_iam_credentials():
 
 
 def test_the_function_outlives_the_longest_scrape_and_answers_before_the_api_hangs_up():
-    [longest] = [bound.le for bound in api.TimeoutSeconds.__metadata__[0].metadata if hasattr(bound, "le")]
-    assert longest + 5 < API["Timeout"] < 30
+    assert LONGEST_SCRAPE + 5 < API["Timeout"] < 30
 
 
-def test_the_role_may_do_what_the_store_calls_on_its_table_and_write_its_log():
-    calls = set(re.findall(r"client\(\)\.(\w+)\(", Path(store.__file__).read_text()))
-    actions = sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
-    assert granted(None) == [
+def actions(*calls):
+    return sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
+
+
+def test_the_role_of_the_api_may_write_its_log_and_a_scrape_and_read_back():
+    assert granted(*RESOURCES["ApiRole"]["Policies"]) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "ApiLogs.Arn"}),
-        ("Allow", actions, {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions("batch_write_item", "query"), {"!GetAtt": "Snapshots.Arn"}),
     ]
 
 
-def test_only_in_a_vpc_may_the_role_make_network_interfaces_and_the_code_may_not():
-    [allowed, denied] = granted("InVpc")
+def test_the_role_of_the_worker_may_do_what_the_store_calls_on_its_table_and_take_from_the_queue():
+    calls = set(re.findall(r"client\(\)\.(\w+)", Path(store.__file__).read_text()))
+    assert granted(*RESOURCES["WorkerRole"]["Policies"]) == [
+        ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "WorkerLogs.Arn"}),
+        ("Allow", actions(*calls), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], {"!GetAtt": "Queue.Arn"}),
+    ]
+
+
+@pytest.mark.parametrize("name", IN_THE_VPC)
+def test_only_in_a_vpc_may_a_role_make_network_interfaces(name):
+    managed = RESOURCES[f"{name}Role"]["ManagedPolicyArns"]
+    assert managed == {"!If": ["InVpc", [{"!Ref": "NetworkInterfaces"}], {"!Ref": "AWS::NoValue"}]}
+    assert RESOURCES[name]["VpcConfig"]["!If"][0] == "InVpc"
+
+
+def test_network_interfaces_are_for_lambda_and_not_for_the_code():
+    [allowed, denied] = granted(RESOURCES["NetworkInterfaces"])
     assert (allowed[0], {action.split(":")[0] for action in allowed[1]}) == ("Allow", {"ec2"})
     assert denied == ("Deny", "ec2:*", "*")
-    assert API["VpcConfig"]["!If"][0] == "InVpc"
+
+
+def test_the_queue_gives_the_worker_ten_messages_and_takes_back_those_that_it_names():
+    [event] = WORKER["Events"].values()
+    assert event["Properties"] == {
+        "Queue": {"!GetAtt": "Queue.Arn"},
+        "BatchSize": 10,
+        "MaximumBatchingWindowInSeconds": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": {"!Ref": "WorkerConcurrency"}},
+    }
+
+
+def test_a_message_stays_away_six_times_as_long_as_the_worker_may_take_and_comes_three_times():
+    queue = RESOURCES["Queue"]
+    assert queue["VisibilityTimeout"] == 6 * WORKER["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 3
+
+
+def test_the_worker_has_time_for_the_longest_scrape_and_for_writing_it():
+    assert WORKER["Timeout"] > LONGEST_SCRAPE + pipeline.WRITE_SECONDS + worker.REPORT_SECONDS + 3
+
+
+def test_the_workers_concurrency_is_reserved_only_when_asked_for():
+    assert PARAMETERS["WorkerReservedConcurrency"]["Default"] == 0
+    assert WORKER["ReservedConcurrentExecutions"]["!If"][0] == "ReserveWorkers"
 
 
 def test_the_table_has_the_stores_keys_and_expiry_and_outlives_the_stack():
@@ -155,13 +206,14 @@ def test_the_table_has_the_stores_keys_and_expiry_and_outlives_the_stack():
     }
 
 
-@pytest.mark.parametrize("group", ["ApiLogs", "AccessLogs"])
+@pytest.mark.parametrize("group", ["ApiLogs", "WorkerLogs", "AccessLogs"])
 def test_logs_expire(group):
     assert RESOURCES[group]["RetentionInDays"] == {"!Ref": "LogRetentionDays"}
 
 
-def test_the_function_writes_to_the_log_that_expires():
-    assert API["LoggingConfig"]["LogGroup"] == {"!Ref": "ApiLogs"}
+@pytest.mark.parametrize("name", MODULES)
+def test_a_function_writes_to_the_log_that_expires(name):
+    assert RESOURCES[name]["LoggingConfig"]["LogGroup"] == {"!Ref": f"{name}Logs"}
 
 
 def test_two_stacks_share_an_account():
