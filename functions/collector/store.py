@@ -30,7 +30,7 @@ READS_AT_ONCE = 100
 QUERY_THREADS = 16
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
 PATIENCE_SECONDS = 3.0  # for one call on a caller's behalf
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 STATE = "instance_id, slot, failures, retry_at"
 THROTTLED = {
     "ProvisionedThroughputExceededException",
@@ -41,6 +41,9 @@ THROTTLED = {
 
 class UnprocessedError(Exception):
     """DynamoDB took a request and left this part of it undone, again and again."""
+
+    def __init__(self) -> None:
+        super().__init__("DynamoDB left it unprocessed each time")
 
 
 # Writing
