@@ -15,11 +15,11 @@ TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve test lint build bench requirements
+.PHONY: help demo collect serve test lint build bench redrive requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo collect serve bench: export PYTHONPATH := functions
+demo collect serve bench redrive: export PYTHONPATH := functions
 lint build: export SAM_CLI_TELEMETRY := 0
 
 demo: $(DEVELOPMENT)  ## Scrape a simulated server with the real handler and show what was read and stored
@@ -44,8 +44,11 @@ lint: $(DEVELOPMENT) $(TOOLS)  ## Style, types and the template
 build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
 	.venv-tools/bin/sam build
 
-bench: $(DEVELOPMENT)  ## The parser against prometheus_client, as ratios
+bench: $(DEVELOPMENT)  ## The parser against prometheus_client, and a fleet of 1,000 servers
 	$(PYTHON) -m tests.bench
+
+redrive: $(DEVELOPMENT)  ## Send again what ended in the dead-letter queue: make redrive STACK=sglang-collector
+	$(if $(STACK),,$(error say which stack: make redrive STACK=sglang-collector))$(PYTHON) -m local.redrive "$$STACK"
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
 	$(foreach file,functions/requirements tests/requirements tests/requirements-tools,\

@@ -19,7 +19,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 MAX_HEADER_BYTES = 64 * 1024
 # A router on the way forgets an idle connection without telling, and what is then sent over it gets no answer at all
 MAX_IDLE_SECONDS = 30.0
-THREADS = 64
 CONNECTIONS_PER_SERVER = 4
 TLS_HANDSHAKE = "TLS handshake"
 
