@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from collector.backoff import State
 from collector.errors import LateError
 from collector.item import Item, Stored, item_of, key_of, read_key, read_state, read_stored
-from collector.outcome import Outcome
+from collector.outcome import Outcome, OutOfTimeError
 from collector.targets import Key, Target
 
 if TYPE_CHECKING:
@@ -29,14 +29,12 @@ WRITES_AT_ONCE = 25  # DynamoDB's limits; so many of the largest items are 10 MB
 READS_AT_ONCE = 100
 QUERY_THREADS = 16
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
-PATIENCE_SECONDS = 3.0  # for one call on a caller's behalf
+PATIENCE_SECONDS = 3.0  # for what a caller waits for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 STATE = "instance_id, slot, failures, retry_at"
-THROTTLED = {
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "ThrottlingException",
-}
+THROTTLED = {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
+# What a call may raise.
+NO_ANSWER = (ClientError, BotoCoreError, OutOfTimeError)
 
 
 class UnprocessedError(Exception):
@@ -74,7 +72,7 @@ def _put(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
         batch, requests = requests[:WRITES_AT_ONCE], requests[WRITES_AT_ONCE:]
         try:
             answer = _ask(client().batch_write_item, until, RequestItems={table_name(): batch})
-        except (ClientError, BotoCoreError) as exc:
+        except NO_ANSWER as exc:
             refused |= {read_key(request["PutRequest"]["Item"]): exc for request in batch}
             continue
         if left := answer["UnprocessedItems"].get(table_name(), []):
@@ -97,7 +95,7 @@ def _put_new(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
                 Item=item,
                 ConditionExpression="attribute_not_exists(slot)",
             )
-        except (ClientError, BotoCoreError) as exc:
+        except NO_ANSWER as exc:
             if _code(exc) != "ConditionalCheckFailedException":
                 refused[key] = exc
     return refused
@@ -119,7 +117,7 @@ def read_newest(instance_id: str) -> Stored | None:
 def read_states(targets: Collection[Target], until: float) -> dict[Key, State]:
     """The back-off after the last scrape before each target's slot; none for a server that has no scrape.
 
-    Read at the slot before, whose key is known; a query finds it where there is a gap. Raises botocore's errors, and
+    Read at the slot before, whose key is known; a query finds it where there is a gap. Raises NO_ANSWER and
     UnprocessedError.
     """
     before = {
@@ -142,7 +140,7 @@ def read_states(targets: Collection[Target], until: float) -> dict[Key, State]:
 
 
 def existing(keys: Iterable[Key], until: float) -> set[Key]:
-    """Those of the slots that have an item. Raises botocore's errors, and UnprocessedError."""
+    """Those of the slots that have an item. Raises NO_ANSWER and UnprocessedError."""
     return {read_key(item) for item in _read(keys, "instance_id, slot", until, ConsistentRead=True)}
 
 
@@ -185,8 +183,10 @@ def _read(keys: Iterable[Key], attributes: str, until: float, **options: Any) ->
 
 
 def _ask(call: Callable[..., dict[str, Any]], until: float, **request: Any) -> dict[str, Any]:
-    """DynamoDB's answer. Raises botocore's errors: at once those that asking again does not mend."""
+    """DynamoDB's answer. Raises NO_ANSWER: at once what asking again does not mend."""
     for pause in _pauses():
+        if time.monotonic() > until:
+            raise OutOfTimeError("no time was left to ask DynamoDB")
         try:
             return call(**request)
         except (ClientError, BotoCoreError) as exc:
@@ -201,7 +201,7 @@ def _may_pass(exc: ClientError | BotoCoreError) -> bool:
     return isinstance(exc, HTTPClientError)  # no connection, or no answer
 
 
-def _code(exc: ClientError | BotoCoreError) -> str | None:
+def _code(exc: Exception) -> str | None:
     return exc.response["Error"]["Code"] if isinstance(exc, ClientError) else None
 
 
