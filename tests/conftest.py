@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import boto3
+import hypothesis
 import pytest
 from moto import mock_aws
 
@@ -16,6 +17,10 @@ from local.template import Template
 from servers import Server
 
 TABLE = "snapshots"
+
+# No test asserts on a clock.
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
 
 # The template declares them; the handler reads them when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "sglang-collector", "POWERTOOLS_METRICS_NAMESPACE": "SGLangCollector"}

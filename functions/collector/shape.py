@@ -16,7 +16,7 @@ from itertools import chain
 from operator import ne
 from threading import Lock
 
-from collector.columns import Columns, all_labels, match_type, read_numbers
+from collector.columns import Columns, Layout, match_type, read_numbers
 from collector.grammar import Format
 
 SHAPES_KEPT = 1000
@@ -37,7 +37,7 @@ _shapes: dict[tuple[Format, bytes], "Shape"] = {}
 _lock = Lock()
 
 
-def read(page: bytes, form: Format) -> Columns:
+def read(page: bytes, form: Format) -> tuple[Columns, Layout]:
     """Read a page. Raises ExpositionError when far more lines are bad than are samples."""
     first_sample = _first_sample.search(page)
     key = form, first_sample[0] if first_sample else b""
@@ -49,13 +49,16 @@ def read(page: bytes, form: Format) -> Columns:
         comparison.declare_types()
         if comparison.new_lines > NEW_LINES_RATIO * columns.line_count:
             _forget(key)
-    else:
+        if comparison.is_whole:
+            return columns, shape.layout
+    layout = Layout(columns.series, columns.les)
+    if not shape:
         for lines in _pieces(page, PIECE_BYTES):
             columns.read(lines)
         is_short = len(page) <= KEPT_BYTES_PER_PAGE and columns.line_count <= KEPT_LINES_PER_PAGE
         if columns.is_plain and columns.values and is_short:
-            _keep(key, Shape(columns, page))
-    return columns
+            _keep(key, Shape(columns, layout, page))
+    return columns, layout
 
 
 def forget() -> None:
@@ -93,9 +96,9 @@ def _pieces(page: bytes, piece_bytes: int) -> Iterator[list[str]]:
 class Shape:
     """The lines of a page, and its samples but for their values."""
 
-    def __init__(self, columns: Columns, page: bytes) -> None:
+    def __init__(self, columns: Columns, layout: Layout, page: bytes) -> None:
         self.page_bytes = len(page)
-        self.series, self.les, self.types, self.blocks = columns.series, columns.les, columns.types, columns.blocks
+        self.layout, self.types, self.blocks = layout, columns.types, columns.blocks
         self._page = page
 
     @cached_property
@@ -108,11 +111,6 @@ class Shape:
     def not_samples(self) -> list[int]:
         """Where the lines are that are no samples: comments, and blank ones."""
         return [index for index, line in enumerate(self.lines) if line < "$"]
-
-    @cached_property
-    def labels(self) -> list[dict[str, str]]:
-        """The labels of each sample, put together once for all pages that follow."""
-        return all_labels(self.series, self.les)
 
     @cached_property
     def comments(self) -> dict[str, int]:
@@ -138,6 +136,12 @@ class Comparison:
         columns.labels = []
         self._line = self._sample = 0  # what comes next in the shape
         self._first_line = 0  # from where on no comment was passed over
+        self._in_order = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the page has the lines of the shape, in its order, and no others."""
+        return self._in_order and self._line == len(self._lines)
 
     def read(self, lines: list[str]) -> None:
         """Read some more lines: those that come next in the shape, then others up to one that it has, and so on."""
@@ -145,6 +149,7 @@ class Comparison:
             count = self._take(lines)
             lines = lines[count:]
             if lines:
+                self._in_order = False
                 others = self._skip_few(lines)
                 if others is None:
                     others = self._jump(lines, 0 if count else 1)
@@ -201,8 +206,8 @@ class Comparison:
         except ValueError:
             return 0
         samples = slice(self._sample, self._sample + len(values))
-        shape = self._shape
-        self._columns.add(shape.series[samples], shape.les[samples], values, shape.labels[samples])
+        layout = self._shape.layout
+        self._columns.add(layout.series[samples], layout.les[samples], values, layout.labels[samples])
         self._columns.line_count += len(rests)
         self._line, self._sample = end, samples.stop
         return len(rests)

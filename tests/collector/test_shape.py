@@ -163,7 +163,7 @@ def test_a_server_whose_lines_have_changed_much_makes_a_new_shape():
     for page in (old, new, new, new):
         assert len(parse(page).samples) == page.count("\n")
     (kept,) = shape._shapes.values()
-    assert kept.series[1][0] == "b0"
+    assert kept.layout.series[1][0] == "b0"
 
 
 def test_what_is_kept_is_capped(monkeypatch):
@@ -212,3 +212,24 @@ def test_the_extra_pages_are_read_whole():
         page = path.read_bytes()
         assert parse(page).bad_line_count == 0, path.name
         assert as_by_the_grammar(page) == by_the_grammar(page), path.name
+
+
+def test_pages_with_the_same_lines_share_a_layout():
+    layouts = [parse(f"# TYPE a gauge\na {value}\nb {value}\n").layout for value in (1, 2, 3)]
+    assert layouts[0] is layouts[1] is layouts[2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param("# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE a gauge\na 1\n", id="a-family-twice"),
+        pytest.param("# TYPE b gauge\nb 1\n# TYPE a gauge\na 1\n# TYPE c gauge\nc 1\n", id="another-order"),
+        pytest.param("# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n", id="a-family-gone"),
+        pytest.param("# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE c gauge\nd 1\n", id="another-name"),
+    ],
+)
+def test_a_page_with_other_lines_has_a_layout_of_its_own(other):
+    page = "# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE c gauge\nc 1\n"
+    first, second = parse(page), parse(other)
+    assert second.layout is not first.layout
+    assert [series[0] for series in second.layout.series] == [sample.name for sample in second.samples]
