@@ -78,9 +78,10 @@ class Layout:
     The pages of a server mostly have the same object, so what is found out about it can be kept beside it.
     """
 
-    def __init__(self, series: list[Series], les: list[str | None]) -> None:
+    def __init__(self, series: list[Series], les: list[str | None], labels: list[dict[str, str]] | None = None) -> None:
         self.series = series
         self.les = les
+        self._labels = labels
 
     @cached_property
     def by_name(self) -> Mapping[str, Sequence[int]]:
@@ -93,7 +94,7 @@ class Layout:
     @cached_property
     def labels(self) -> list[dict[str, str]]:
         """The labels of each sample, put together once for all pages that have them."""
-        return all_labels(self.series, self.les)
+        return all_labels(self.series, self.les) if self._labels is None else self._labels
 
 
 class Columns:
