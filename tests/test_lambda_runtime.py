@@ -235,4 +235,6 @@ def test_no_event_file_is_left_out():
         "metrics-endpoint",
         "metrics-newest",
         "openapi",
+        "schedule",
+        "schedule-at",
     }

@@ -1,8 +1,12 @@
 """What is to be collected, when, and how long it may take."""
 
+import os
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from collector.dynamodb import client
 
 InstanceId = Annotated[
     str,
@@ -58,3 +62,41 @@ class Target(BaseModel):
 
 MESSAGE = TypeAdapter(tuple[Target, ...])
 TARGETS_PER_MESSAGE = 100
+
+
+class Registration(BaseModel):
+    """PLACEHOLDER until the registry is merged: a target as the registry keeps it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    instance_id: InstanceId
+    engine: str
+    endpoint: Endpoint
+    interval_seconds: IntervalSeconds = 60
+    timeout_seconds: TimeoutSeconds = 10.0
+    retention_days: RetentionDays | None = None
+    labels: Labels = {}
+    enabled: bool = True
+
+    def at(self, slot_ms: int) -> Target:
+        fields = self.model_dump(exclude={"enabled"})
+        return Target(**fields, slot_ms=slot_ms)
+
+
+def read_all() -> Iterator[Registration]:
+    pages = (
+        client()
+        .get_paginator("query")
+        .paginate(
+            TableName=os.environ["TARGETS_TABLE"],
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": "target"}},
+        )
+    )
+    from boto3.dynamodb.types import TypeDeserializer
+
+    read = TypeDeserializer().deserialize
+    for page in pages:
+        for item in page["Items"]:
+            fields = {name: read(value) for name, value in item.items()}
+            yield Registration(instance_id=fields["sk"], **{k: v for k, v in fields.items() if k not in ("pk", "sk")})
