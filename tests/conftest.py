@@ -8,10 +8,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from collector import connections, pipeline, store
+from collector import connections, dynamodb, pipeline
 from servers import Server
 
-TABLE = "snapshots"
+TABLES = {
+    "SNAPSHOTS_TABLE": ("snapshots", {"instance_id": "S", "slot": "N"}),
+    "TARGETS_TABLE": ("targets", {"pk": "S", "sk": "S"}),
+}
 
 # The template declares them; the handler reads them when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "sglang-collector", "POWERTOOLS_METRICS_NAMESPACE": "SGLangCollector"}
@@ -26,32 +29,29 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of an empty `Snapshots` table."""
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Empty tables, `snapshots` and `targets`."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "eu-west-1",
-        "SNAPSHOTS_TABLE": TABLE,
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
-        store.client.cache_clear()
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            AttributeDefinitions=[
-                {"AttributeName": "instance_id", "AttributeType": "S"},
-                {"AttributeName": "slot", "AttributeType": "N"},
-            ],
-            KeySchema=[
-                {"AttributeName": "instance_id", "KeyType": "HASH"},
-                {"AttributeName": "slot", "KeyType": "RANGE"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        yield TABLE
-    store.client.cache_clear()
+        dynamodb.client.cache_clear()
+        for variable, (name, keys) in TABLES.items():
+            monkeypatch.setenv(variable, name)
+            boto3.client("dynamodb").create_table(
+                TableName=name,
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
+                KeySchema=[
+                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
+                ],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        yield
+    dynamodb.client.cache_clear()
 
 
 @pytest.fixture

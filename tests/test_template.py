@@ -8,7 +8,7 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import policy, scrape, store
+from collector import policy, registry, scrape, store
 from handlers import api
 
 ROOT = Path(__file__).parent.parent
@@ -124,13 +124,27 @@ def test_the_function_outlives_the_longest_scrape_and_answers_before_the_api_han
     assert longest + 5 < API["Timeout"] < 30
 
 
-def test_the_role_may_do_what_the_store_calls_on_its_table_and_write_its_log():
-    calls = set(re.findall(r"client\(\)\.(\w+)\(", Path(store.__file__).read_text()))
-    actions = sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
+def actions(module):
+    """What a module asks of its table, as IAM calls it."""
+    calls = set(re.findall(r"client\(\)\.(\w+)\(", Path(module.__file__).read_text()))
+    return sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
+
+
+def test_the_role_may_do_what_the_code_calls_on_its_tables_and_write_its_log():
     assert granted(None) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "ApiLogs.Arn"}),
-        ("Allow", actions, {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(store), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(registry), {"!GetAtt": "Targets.Arn"}),
     ]
+
+
+def test_the_role_may_touch_the_registered_targets_and_nothing_else_of_their_table():
+    [statement] = next(policy for policy in RESOURCES["ApiRole"]["Policies"] if policy.get("PolicyName") == "targets")[
+        "PolicyDocument"
+    ]["Statement"]
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [registry.PARTITION]},
+    }
 
 
 def test_only_in_a_vpc_may_the_role_make_network_interfaces_and_the_code_may_not():
@@ -140,18 +154,26 @@ def test_only_in_a_vpc_may_the_role_make_network_interfaces_and_the_code_may_not
     assert API["VpcConfig"]["!If"][0] == "InVpc"
 
 
-def test_the_table_has_the_stores_keys_and_expiry_and_outlives_the_stack():
-    table = TEMPLATE["Resources"]["Snapshots"]
+@pytest.mark.parametrize(
+    ("name", "keys", "more"),
+    [
+        pytest.param("Snapshots", {"instance_id": "S", "slot": "N"}, {}, id="snapshots"),
+        pytest.param(
+            "Targets",
+            {"pk": "S", "sk": "S"},
+            {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}},
+            id="targets-which-people-wrote",
+        ),
+    ],
+)
+def test_a_table_has_the_codes_keys_and_expiry_and_outlives_the_stack(name, keys, more):
+    table = TEMPLATE["Resources"][name]
     assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert table["Properties"] == {
+    assert table["Properties"] == more | {
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [
-            {"AttributeName": "instance_id", "AttributeType": "S"},
-            {"AttributeName": "slot", "AttributeType": "N"},
-        ],
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
         "KeySchema": [
-            {"AttributeName": "instance_id", "KeyType": "HASH"},
-            {"AttributeName": "slot", "KeyType": "RANGE"},
+            {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
         ],
         "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
         "SSESpecification": {"SSEEnabled": True},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector import messages, slots, ticks
+from collector import messages, registry, slots, ticks
 from handlers import schedule
 from test_template import RESOURCES, ROOT, TEMPLATE
 
@@ -43,7 +43,7 @@ def test_the_role_may_do_what_the_code_calls_on_the_keys_that_it_uses():
         {"!GetAtt": "ScheduleLogs.Arn"},
     )
     assert (read["Action"], read["Resource"]) == ("dynamodb:Query", {"!GetAtt": "Targets.Arn"})
-    assert read["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["target"]}}
+    assert read["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [registry.PARTITION]}}
     assert (claim["Action"], claim["Resource"]) == ("dynamodb:PutItem", {"!GetAtt": "Targets.Arn"})
     assert claim["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [ticks.PARTITION]}}
     assert send == {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": {"!GetAtt": "Queue.Arn"}}
@@ -80,13 +80,6 @@ def test_dead_letters_raise_an_alarm():
     alarm = RESOURCES["DeadLettersAlarm"]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"!GetAtt": "DeadLetters.QueueName"}}]
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-
-
-def test_the_registry_outlives_the_stack_and_can_be_brought_back():
-    table = TEMPLATE["Resources"]["Targets"]
-    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
 def test_every_check_that_is_skipped_is_skipped_for_a_reason():

@@ -9,23 +9,17 @@
 | `expires_at` | seconds since 1970, the table's time to live |
 """
 
-import functools
 import os
 import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-from botocore.config import Config
-
+from collector.dynamodb import client
 from collector.outcome import Outcome
 from collector.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 FORMAT = 1  # the blob's first byte: zlib over a JSON line and the page
 ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names included
@@ -115,15 +109,6 @@ def _stored(item: dict[str, dict[str, Any]]) -> Stored:
         page=page,
         code=item.get("code", {}).get("S"),
         error=item.get("error", {}).get("S"),
-    )
-
-
-@functools.cache
-def client() -> "BaseClient":
-    """Made on first use, kept while the Lambda is warm. A resource would cost twice the CPU per call."""
-    return boto3.client(
-        "dynamodb",
-        config=Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3}),
     )
 
 

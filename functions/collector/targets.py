@@ -1,13 +1,11 @@
 """What is to be collected, when, and how long it may take."""
 
-import os
-from collections.abc import Iterator
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 
-from collector.dynamodb import client
-
+Engine = Literal["sglang"]
 InstanceId = Annotated[
     str,
     Field(
@@ -30,8 +28,6 @@ TimeoutSeconds = Annotated[
     float,
     Field(ge=1, le=20, description="Seconds for the whole scrape: name look-up, connection and body."),
 ]
-
-
 IntervalSeconds = Annotated[int, Field(ge=15, le=3600, description="Seconds from one planned scrape to the next.")]
 RetentionDays = Annotated[int, Field(ge=1, le=3650, description="Days until a scrape expires.")]
 Labels = Annotated[
@@ -45,10 +41,12 @@ Labels = Annotated[
 ]
 
 
-class Target(BaseModel):
-    """One server's page and the slot it is due in. A message of the queue is a list of them."""
-
+class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Target(Model):
+    """One server's page and the slot it is due in. A message of the queue is a list of them."""
 
     instance_id: InstanceId
     engine: str = Field(description="A name in `engines.ENGINES`.")
@@ -64,39 +62,45 @@ MESSAGE = TypeAdapter(tuple[Target, ...])
 TARGETS_PER_MESSAGE = 100
 
 
-class Registration(BaseModel):
-    """PLACEHOLDER until the registry is merged: a target as the registry keeps it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class Named(Model):
     instance_id: InstanceId
-    engine: str
+
+
+class Settings(Model):
+    """What an operator says of a server that is to be collected regularly."""
+
+    engine: Engine
     endpoint: Endpoint
     interval_seconds: IntervalSeconds = 60
     timeout_seconds: TimeoutSeconds = 10.0
-    retention_days: RetentionDays | None = None
+    retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
-    enabled: bool = True
+    enabled: bool = Field(True, description="Whether it is collected; one that is not keeps its place and history.")
+
+    @field_validator("timeout_seconds")
+    @classmethod
+    def _less_than_the_interval(cls, seconds: float, info: ValidationInfo) -> float:
+        interval = info.data.get("interval_seconds")
+        if interval is not None and seconds >= interval:
+            raise ValueError(f"{seconds:g} s is not less than the interval, {interval} s")
+        return seconds
+
+
+class Registration(Settings, Named):
+    """A server that is to be collected regularly."""
 
     def at(self, slot_ms: int) -> Target:
-        fields = self.model_dump(exclude={"enabled"})
-        return Target(**fields, slot_ms=slot_ms)
+        """What a worker needs to collect it in one slot. Whether it is enabled is the caller's to ask."""
+        return Target(slot_ms=slot_ms, **self.model_dump(exclude={"enabled"}))
 
 
-def read_all() -> Iterator[Registration]:
-    pages = (
-        client()
-        .get_paginator("query")
-        .paginate(
-            TableName=os.environ["TARGETS_TABLE"],
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": "target"}},
-        )
-    )
-    from boto3.dynamodb.types import TypeDeserializer
+class Registered(Registration):
+    """A registration as it stands in the table."""
 
-    read = TypeDeserializer().deserialize
-    for page in pages:
-        for item in page["Items"]:
-            fields = {name: read(value) for name, value in item.items()}
-            yield Registration(instance_id=fields["sk"], **{k: v for k, v in fields.items() if k not in ("pk", "sk")})
+    version: int = Field(ge=1, description="Which change this is; the ETag.")
+    changed_by: str | None = Field(None, description="The IAM identity that made the change.")
+    changed_at: datetime
+
+    @property
+    def registration(self) -> Registration:
+        return Registration.model_validate(self.model_dump(include=set(Registration.model_fields)))

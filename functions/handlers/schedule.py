@@ -13,7 +13,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from collector import messages, slots, targets, ticks
+from collector import messages, registry, slots, ticks
 from collector.messages import Due
 from collector.targets import Registration
 
@@ -47,7 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         logger.warning("this tick was sent already", tick=ticks.name(tick_ms))
         return {"tick": ticks.name(tick_ms), "doubled": True}
 
-    plan = plan_tick(targets.read_all(), tick_ms, now_ms)
+    plan = plan_tick(registry.read_all(), tick_ms, now_ms)
     packed = messages.pack(plan.due, slots.shard_count(plan.targets))
     refusals = messages.send(packed, give_up_at)
 

@@ -9,12 +9,10 @@ from types import SimpleNamespace
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from collector import dynamodb, messages, slots, ticks
 from collector.targets import MESSAGE
 from handlers import schedule
-from local.template import Template
 from queues import Queue, refusal, takes_all
 from support import ROOT
 
@@ -30,25 +28,8 @@ MINUTE_MS = 60_000
 
 
 @pytest.fixture(autouse=True)
-def _aws(monkeypatch):
-    """An empty `Targets` table as the template has it."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "TARGETS_TABLE": "Targets",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        dynamodb.client.cache_clear()
-        table = Template().tables()["Targets"]
-        boto3.client("dynamodb").create_table(
-            TableName="Targets",
-            **{name: table[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")},
-        )
-        yield
-    dynamodb.client.cache_clear()
+def _an_empty_registry(table):
+    pass
 
 
 @pytest.fixture
@@ -92,7 +73,7 @@ def register(*items):
     client = boto3.client("dynamodb")
     for start in range(0, len(items), 25):
         client.batch_write_item(
-            RequestItems={"Targets": [{"PutRequest": {"Item": each}} for each in items[start : start + 25]]}
+            RequestItems={"targets": [{"PutRequest": {"Item": each}} for each in items[start : start + 25]]}
         )
 
 
@@ -202,7 +183,7 @@ def test_a_claim_whose_answer_was_lost_is_still_ours():
 def test_a_claim_expires(queue):
     tick(now := this_minute())
     [claim] = boto3.client("dynamodb").query(
-        TableName="Targets",
+        TableName="targets",
         KeyConditionExpression="pk = :pk",
         ExpressionAttributeValues={":pk": {"S": "tick"}},
     )["Items"]
@@ -275,7 +256,7 @@ def test_a_wrong_time_is_an_error_that_names_the_field_and_claims_nothing(told, 
         schedule.handler(
             {"scheduled_time": told if told != "2027-11-24T03:00:00Z" else "2999-01-01T00:00:00Z"}, CONTEXT
         )
-    assert boto3.client("dynamodb").scan(TableName="Targets")["Count"] == 0
+    assert boto3.client("dynamodb").scan(TableName="targets")["Count"] == 0
 
 
 def test_a_registry_that_changes_during_a_tick_leaves_every_other_target_alone(queue):
@@ -288,7 +269,7 @@ def test_a_registry_that_changes_during_a_tick_leaves_every_other_target_alone(q
         pages.append("read")
         if len(pages) == 1:
             boto3.client("dynamodb").delete_item(
-                TableName="Targets", Key={"pk": {"S": "target"}, "sk": {"S": "sglang-0690"}}
+                TableName="targets", Key={"pk": {"S": "target"}, "sk": {"S": "sglang-0690"}}
             )
             register(item("sglang-0691", enabled=False), item("sglang-0692", interval_seconds=15), item("a-new-one"))
 
