@@ -102,7 +102,7 @@ def test_it_ends_with_the_process_that_started_it(number):
 def test_a_start_that_fails_is_said():
     with EmbeddedAws() as aws:
         os.kill(aws.process_id, signal.SIGKILL)
-        with pytest.raises(EmbeddedAwsError, match="the embedded DynamoDB did not start: "):
+        with pytest.raises(EmbeddedAwsError, match="the embedded AWS did not start: "):
             aws.create_tables(Template())
 
 
