@@ -247,6 +247,8 @@ def test_no_event_file_is_left_out():
         "metrics-endpoint",
         "metrics-newest",
         "openapi",
+        "schedule",
+        "schedule-at",
         "targets-delete",
         "targets-list",
         "targets-put",

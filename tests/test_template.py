@@ -38,7 +38,10 @@ TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), Template)  # noqa: S5
 PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = {name: resource.get("Properties", {}) for name, resource in TEMPLATE["Resources"].items()}
 API = RESOURCES["Api"]
-VARIABLES = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | API["Environment"]["Variables"]
+FUNCTIONS = [name for name, made in TEMPLATE["Resources"].items() if made["Type"] == "AWS::Serverless::Function"]
+VARIABLES = dict(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"])
+for name in FUNCTIONS:
+    VARIABLES |= RESOURCES[name]["Environment"]["Variables"]
 
 
 def granted(condition):
@@ -177,19 +180,22 @@ def test_a_table_has_the_codes_keys_and_expiry_and_outlives_the_stack(name, keys
     }
 
 
-@pytest.mark.parametrize("group", ["ApiLogs", "AccessLogs"])
+@pytest.mark.parametrize("group", [f"{name}Logs" for name in ("Access", *FUNCTIONS)])
 def test_logs_expire(group):
     assert RESOURCES[group]["RetentionInDays"] == {"!Ref": "LogRetentionDays"}
 
 
-def test_the_function_writes_to_the_log_that_expires():
-    assert API["LoggingConfig"]["LogGroup"] == {"!Ref": "ApiLogs"}
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_writes_to_its_own_log_and_has_its_own_role(name):
+    assert RESOURCES[name]["LoggingConfig"]["LogGroup"] == {"!Ref": f"{name}Logs"}
+    assert RESOURCES[name]["Role"] == {"!GetAtt": f"{name}Role.Arn"}
 
 
 def test_two_stacks_share_an_account():
     named = {name: [key for key in properties if key.endswith("Name")] for name, properties in RESOURCES.items()}
     assert {name: keys for name, keys in named.items() if keys} == {
         "AccessLogs": ["LogGroupName"],
+        "DeadLettersAlarm": ["MetricName"],
         "DynamoDbEndpoint": ["ServiceName"],
     }
     assert "${AWS::StackName}" in RESOURCES["AccessLogs"]["LogGroupName"]["!Sub"]
