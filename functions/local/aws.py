@@ -15,7 +15,7 @@ from local.template import ROOT, Template
 REGION = "us-east-1"
 ACCESS_KEY = "laptop"  # any will do; nothing of the user's own goes in
 START_SECONDS = 60
-END_SECONDS = 5
+END_SECONDS = 30  # the packages of a few functions to remove, on a busy machine
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 SETTINGS = {
     "LOG_LEVEL": "ERROR",

@@ -22,6 +22,7 @@ BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
 SAM = ROOT / ".venv-tools" / "bin" / "sam"
 SERVICES = ("apigateway", "cloudformation", "dynamodb", "iam", "lambda", "logs", "s3", "scheduler", "sqs", "sts")
 ALL_IS_WELL = ('{"level":"INFO"', '{"_aws":', "START ", "END ", "REPORT ")
+WORKERS_AT_ONCE = 4
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG")
 
 
@@ -54,6 +55,11 @@ class Deployment:
             laptop = {"AWS_ENDPOINT_URL": aws.endpoint_url, **NETWORK}
             variables = declared | {variable: laptop[variable] for variable in declared.keys() & laptop.keys()}
             self._lambda.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        for mapping in self._lambda.list_event_source_mappings()["EventSourceMappings"]:
+            # Each is a process here. (And ministack keeps a parameter's number as the text that CloudFormation has.)
+            self._lambda.update_event_source_mapping(
+                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": WORKERS_AT_ONCE}
+            )
 
     def invoke(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
         """The answer of the function of that logical name. Raises DeploymentError where it has none but an error."""

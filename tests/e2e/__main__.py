@@ -25,12 +25,19 @@ TICK_PATIENCE_SECONDS = slots.TICK_MS / 1000 + 30
 END_PATIENCE_SECONDS = 60
 
 
+class StillWaitingError(Exception):
+    """What has to come did not come."""
+
+
 def main() -> None:
     exit_when_told()
     began = time.monotonic()
     try:
         with stack(int(os.environ.get("SERVERS") or SERVERS)) as running:
-            misses = list(account(running))
+            try:
+                misses = list(account(running))
+            except StillWaitingError as exc:
+                misses = [str(exc)]
             if misses:
                 misses += ["What the functions say:", *running.deployment.troubles()]
     except (EmbeddedAwsError, DeploymentError) as exc:
@@ -44,7 +51,7 @@ def account(running: Stack) -> Iterator[str]:
     """Let the schedule tick, let the queue drain, and say what is not as it has to be."""
     deployment = running.deployment
     for number in range(1, TICKS + 1):
-        wait_for(partial(has_ticked, deployment, number), TICK_PATIENCE_SECONDS)
+        wait_for("a tick", partial(has_ticked, deployment, number), TICK_PATIENCE_SECONDS)
         say(f"{clock(deployment.ticks()[-1])}  tick {number} of {TICKS}")
     deployment.switch_schedule("DISABLED")
     ticks_ms = deployment.ticks()
@@ -52,7 +59,7 @@ def account(running: Stack) -> Iterator[str]:
     end_ms = slots.window(ticks_ms[-1])[1]
     left_seconds = max(0, end_ms / 1000 - time.time())
     say(f"{clock(end_ms)}  the last slots are over, {left_seconds:.0f} s from now")
-    wait_for(partial(is_drained, deployment), left_seconds + END_PATIENCE_SECONDS)
+    wait_for("an empty queue", partial(is_drained, deployment), left_seconds + END_PATIENCE_SECONDS)
 
     outcomes = deployment.outcomes()
     codes = Counter(outcome.code or "scraped" for outcome in outcomes)
@@ -81,12 +88,12 @@ def is_drained(deployment: Deployment) -> bool:
     return deployment.messages("QueueUrl") == 0
 
 
-def wait_for(condition: Callable[[], bool], patience_seconds: float) -> None:
-    """Raises DeploymentError when it has waited long enough."""
+def wait_for(what: str, condition: Callable[[], bool], patience_seconds: float) -> None:
+    """Raises StillWaitingError when it has waited long enough."""
     deadline = time.monotonic() + patience_seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise DeploymentError(f"waited {patience_seconds:.0f} s in vain")
+            raise StillWaitingError(f"waited {patience_seconds:.0f} s for {what}")
         time.sleep(GLANCE_SECONDS)
 
 
