@@ -53,13 +53,13 @@ PRICES = {
 
 @dataclass(frozen=True)
 class Measured:
-    """On a recorded page of one rank with traffic, 90 KB, and on the functions as they are; tests hold them true."""
+    """On a recorded page of one rank with traffic, 90 KB, and on the functions as they are. Tests hold sizes true."""
 
     item_bytes: int = 9_754
     page_wire_bytes: int = 7_760
     target_bytes: int = 160  # in a message
     registration_bytes: int = 345  # in the registry
-    schedule_log_bytes: int = 1_250
+    schedule_log_bytes: int = 950
     worker_log_bytes: int = 1_000
     # Of a whole processor, reading and writing included.
     schedule_cpu_seconds: float = 85e-6  # per target
@@ -77,7 +77,9 @@ class Assumed:
     item_overhead_bytes: int = 100  # DynamoDB's own, which storage counts and writing does not
     pollers: int = 5  # with which Lambda reads a queue, each asking for up to 20 s when there is nothing
     metrics: int = 11
-    mebibytes_per_processor: int = 1_769
+    worker_mebibytes: int = 1_024
+    # 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+    gib_per_processor: float = 1_769 / 1_024
 
 
 MEASURED, ASSUMED = Measured(), Assumed()
@@ -124,8 +126,9 @@ def traffic(targets: int, interval_seconds: int) -> Traffic:
 def bill(targets: int, interval_seconds: int, item_bytes: int) -> list[Line]:
     """The month's lines for a fleet whose scrapes are stored in so many bytes each."""
     template = Template()
-    schedule, worker = (template.function(name) for name in ("Schedule", "Worker"))
-    compute = PRICES[schedule["Architectures"][0]]
+    schedule_gib = template.function("Schedule")["MemorySize"] / MIB_PER_GIB
+    worker_gib = ASSUMED.worker_mebibytes / MIB_PER_GIB
+    compute = PRICES[template.default("Architecture")]
     sent = traffic(targets, interval_seconds)
     # At most: messages that are due in the same second share one.
     invocations = sent.messages
@@ -135,12 +138,13 @@ def bill(targets: int, interval_seconds: int, item_bytes: int) -> list[Line]:
         + TICKS * (MEASURED.schedule_log_bytes + ASSUMED.lambda_log_bytes)
     )  # fmt: skip
     schedule_seconds = TICKS * (
-        ASSUMED.schedule_waits_seconds + targets * on_share(schedule, MEASURED.schedule_cpu_seconds)
+        ASSUMED.schedule_waits_seconds + targets * on_share(schedule_gib, MEASURED.schedule_cpu_seconds)
     )
     worker_seconds = invocations * ASSUMED.worker_waits_seconds + sent.scrapes * on_share(
-        worker, MEASURED.worker_cpu_seconds
+        worker_gib, MEASURED.worker_cpu_seconds
     )
-    days = parameter(template, "RetentionDays")
+    log_months = template.default("LogRetentionDays") * 86_400 / MONTH_SECONDS
+    days = template.default("RetentionDays")
     kept = sent.scrapes / MONTH_SECONDS * days * 86_400 * (item_bytes + ASSUMED.item_overhead_bytes)
     return [
         Line("DynamoDB: scrapes written", PRICES["write"], sent.scrapes * math.ceil(item_bytes / KIB)),
@@ -150,12 +154,12 @@ def bill(targets: int, interval_seconds: int, item_bytes: int) -> list[Line]:
         Line(f"DynamoDB: {days} days of scrapes kept", PRICES["table"], kept / GB),
         Line("SQS: sent, received, deleted", PRICES["queue"], sent.send_requests + receives + invocations),
         Line("Lambda: invocations of Worker", PRICES["invocation"], invocations),
-        Line("Lambda: Worker", compute, worker_seconds * worker["MemorySize"] / MIB_PER_GIB),
+        Line("Lambda: Worker", compute, worker_seconds * worker_gib),
         Line("Lambda: invocations of Schedule", PRICES["invocation"], TICKS),
-        Line("Lambda: Schedule", compute, schedule_seconds * schedule["MemorySize"] / MIB_PER_GIB),
+        Line("Lambda: Schedule", compute, schedule_seconds * schedule_gib),
         Line("EventBridge Scheduler", PRICES["scheduler"], TICKS),
         Line("CloudWatch: logs", PRICES["log"], log_bytes / GB),
-        Line("CloudWatch: logs kept", PRICES["log storage"], log_bytes / GB * log_months(template)),
+        Line("CloudWatch: logs kept", PRICES["log storage"], log_bytes / GB * log_months),
         Line("CloudWatch: metrics", PRICES["metric"], ASSUMED.metrics),
         Line("CloudWatch: alarm on dead letters", PRICES["alarm"], 1),
         Line("Pages from another zone, if all are", PRICES["zone"], sent.scrapes * MEASURED.page_wire_bytes / GB),
@@ -163,9 +167,9 @@ def bill(targets: int, interval_seconds: int, item_bytes: int) -> list[Line]:
     ]
 
 
-def on_share(function: dict[str, int], cpu_seconds: float) -> float:
+def on_share(memory_gib: float, cpu_seconds: float) -> float:
     """How long a whole processor's work takes on what a function's memory buys of one."""
-    return cpu_seconds * max(1, ASSUMED.mebibytes_per_processor / function["MemorySize"])
+    return cpu_seconds * max(1, ASSUMED.gib_per_processor / memory_gib)
 
 
 def read_units(item_bytes: float) -> float:
@@ -177,14 +181,6 @@ def registry_read_units(targets: int) -> float:
     return max(0.5, read_units(targets * MEASURED.registration_bytes))
 
 
-def parameter(template: Template, name: str) -> int:
-    return int(template.parameter(name))
-
-
-def log_months(template: Template) -> float:
-    return parameter(template, "LogRetentionDays") * 86_400 / MONTH_SECONDS
-
-
 LINE = "{:54}{:>18}{:>12}{:>18}{:>12}"
 
 
@@ -194,23 +190,27 @@ def table(targets: int, interval_seconds: int) -> Iterator[str]:
     )
     yield styled(f"{targets:,} targets every {interval_seconds} s, in USD a month, list prices of us-east-1", BOLD)
     yield ""
-    yield LINE.format(
-        "", f"{MEASURED.item_bytes:,} B a scrape", "", f"{ASSUMED.planned_item_bytes:,} B a scrape", ""
-    )
+    yield LINE.format("", f"{MEASURED.item_bytes:,} B a scrape", "", f"{ASSUMED.planned_item_bytes:,} B a scrape", "")
     for now, then in zip(today, planned, strict=True):
-        yield LINE.format(now.what, _figure(now.quantity), _money(now.dollars), _figure(then.quantity), _money(then.dollars))
+        yield LINE.format(
+            now.what, _figure(now.quantity), _money(now.dollars), _figure(then.quantity), _money(then.dollars)
+        )
     totals = [sum(line.dollars for line in lines) for lines in (today, planned)]
     yield styled(LINE.format("together", "", _money(totals[0]), "", _money(totals[1])), BOLD)
-    yield LINE.format("for each target", "", *(f"{total / targets:.3f}" if i != 1 else "" for i, total in enumerate((totals[0], 0))), f"{totals[1] / targets:.3f}")
+    yield LINE.format("a target", "", f"{totals[0] / targets:.3f}", "", f"{totals[1] / targets:.3f}")
     yield ""
     for name, price in PRICES.items():
         if price.dollars:
             per = "" if price.per == 1 else f"{price.per:,.0f} "
-            yield f"{name:12} ${price.dollars:<14.10g} per {per}{price.unit:40}{price.source}"
+            yield f"{name:12}${_plain(price.dollars)} per {per}{price.unit}".ljust(66) + price.source
 
 
 def _figure(quantity: float) -> str:
     return f"{quantity:,.0f}" if quantity >= 100 else f"{quantity:,.1f}"
+
+
+def _plain(dollars: float) -> str:
+    return f"{dollars:.10f}".rstrip("0").ljust(4, "0")
 
 
 def _money(dollars: float) -> str:
