@@ -1,6 +1,7 @@
 """Servers that live as long as a test, and an AWS in the process for what is to be kept."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -8,7 +9,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from collector import connections, dynamodb, pipeline
+import collector.dynamodb
+from collector import connections, pipeline, store
+from faulty_dynamodb import FaultyDynamoDb
+from local.aws import TABLE_PROPERTIES, EmbeddedAws
+from local.template import Template
 from servers import Server
 
 TABLES = {
@@ -39,7 +44,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
-        dynamodb.client.cache_clear()
+        forget_clients()
         for variable, (name, keys) in TABLES.items():
             monkeypatch.setenv(variable, name)
             boto3.client("dynamodb").create_table(
@@ -51,7 +56,37 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 BillingMode="PAY_PER_REQUEST",
             )
         yield
-    dynamodb.client.cache_clear()
+    forget_clients()
+
+
+def forget_clients() -> None:
+    collector.dynamodb.client.cache_clear()
+    store.client.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[EmbeddedAws]:
+    """An AWS of its own process, with the template's tables."""
+    with EmbeddedAws() as embedded:
+        embedded.create_tables(Template())
+        yield embedded
+
+
+@pytest.fixture
+def dynamodb(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyDynamoDb]:
+    """What the store talks to: a DynamoDB that can be made to fail, with an empty table."""
+    table = f"snapshots-{uuid.uuid4()}"
+    properties = Template().tables()["Snapshots"]
+    aws.client().create_table(
+        TableName=table, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
+    )
+    with FaultyDynamoDb(aws.endpoint_url) as faulty:
+        for name, value in (aws.environment() | {"AWS_ENDPOINT_URL": faulty.url, "SNAPSHOTS_TABLE": table}).items():
+            monkeypatch.setenv(name, value)
+        store.client.cache_clear()
+        yield faulty
+    store.client.cache_clear()
+    aws.client().delete_table(TableName=table)
 
 
 @pytest.fixture

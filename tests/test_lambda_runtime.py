@@ -253,4 +253,7 @@ def test_no_event_file_is_left_out():
         "targets-list",
         "targets-put",
         "targets-read",
+        "worker",
+        "worker-again",
+        "worker-late",
     }

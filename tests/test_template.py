@@ -1,5 +1,6 @@
 """The template declares what the code reads, serves and asks AWS for: all of it, and nothing else."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import policy, registry, scrape, store
-from handlers import api
+from collector import item, pipeline, policy, registry, scrape, store
+from handlers import api, worker
 
 ROOT = Path(__file__).parent.parent
 # Read by the libraries and by the C library's resolver.
@@ -37,22 +38,23 @@ Template.add_multi_constructor("!", short_form)
 TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), Template)  # noqa: S506 - a SafeLoader of our own
 PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = {name: resource.get("Properties", {}) for name, resource in TEMPLATE["Resources"].items()}
-API = RESOURCES["Api"]
+API, WORKER = RESOURCES["Api"], RESOURCES["Worker"]
 FUNCTIONS = [name for name, made in TEMPLATE["Resources"].items() if made["Type"] == "AWS::Serverless::Function"]
-VARIABLES = dict(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"])
-for name in FUNCTIONS:
-    VARIABLES |= RESOURCES[name]["Environment"]["Variables"]
+IN_THE_VPC = ["Api", "Worker"]
 
 
-def granted(condition):
-    """The statements of the function's role that a condition brings, or with None those that are always there."""
-    policies = RESOURCES["ApiRole"]["Policies"]
-    chosen = [entry["!If"][1] for entry in policies if "!If" in entry and entry["!If"][0] == condition]
-    always = [entry for entry in policies if "!If" not in entry]
+def variables(function):
+    return TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | function["Environment"]["Variables"]
+
+
+[LONGEST_SCRAPE] = [bound.le for bound in api.TimeoutSeconds.__metadata__[0].metadata if hasattr(bound, "le")]
+
+
+def granted(*policies):
     return [
         (statement["Effect"], statement["Action"], statement["Resource"])
-        for entry in (chosen if condition else always)
-        for statement in entry["PolicyDocument"]["Statement"]
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
     ]
 
 
@@ -60,16 +62,33 @@ def test_the_linter_finds_nothing():
     assert lint_file(ROOT / "template.yaml") == []
 
 
-def test_the_variables_declared_are_those_that_the_code_reads():
-    sources = [path for name in ("handlers", "collector") for path in (ROOT / "functions" / name).rglob("*.py")]
-    read = re.findall(r'environ(?:ment)?(?:\.get\(|\[|, )"([A-Z_]+)"', "\n".join(path.read_text() for path in sources))
-    assert VARIABLES.keys() - NOT_OUR_OWN == set(read) - LAPTOP_ONLY
-    assert VARIABLES.keys() >= NOT_OUR_OWN
+def loaded(name, found):
+    """The sources of a module of ours and of all that it imports."""
+    path = ROOT / "functions" / name.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if path.exists() and path not in found:
+        found[path] = source = path.read_text()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    loaded(f"{node.module}.{alias.name}", found)
+                loaded(node.module, found)
+    return found
 
 
-@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "ALLOW_LOOPBACK"])
-def test_what_only_a_laptop_sets_is_declared_and_empty(name):
-    assert VARIABLES[name] == ""
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_variables_declared_are_those_that_the_code_reads(name):
+    sources = loaded(RESOURCES[name]["Handler"].removesuffix(".handler"), {}).values()
+    read = re.findall(r'environ(?:ment)?(?:\.get\(|\[|, )"([A-Z_]+)"', "\n".join(sources))
+    declared = variables(RESOURCES[name]).keys()
+    assert declared - NOT_OUR_OWN == set(read) - LAPTOP_ONLY
+    assert declared >= NOT_OUR_OWN
+
+
+@pytest.mark.parametrize("function", ["Api", "Worker"])
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "ALLOW_LOOPBACK"])
+def test_what_only_a_laptop_sets_is_declared_and_empty(function, variable):
+    assert variables(RESOURCES[function])[variable] == ""
 
 
 @pytest.mark.parametrize(
@@ -77,7 +96,7 @@ def test_what_only_a_laptop_sets_is_declared_and_empty(name):
     [
         pytest.param("AllowedPorts", policy.DEFAULT_PORTS, id="ports"),
         pytest.param("MaxPageBytes", scrape.MAX_PAGE_BYTES, id="page-size"),
-        pytest.param("RetentionDays", store.retention_days(), id="retention"),
+        pytest.param("RetentionDays", item.retention_days(), id="retention"),
     ],
 )
 def test_a_parameter_has_the_default_of_the_code(parameter, default):
@@ -120,21 +139,23 @@ def test_every_route_asks_for_iam_credentials():
 
 
 def test_the_function_outlives_the_longest_scrape_and_answers_before_the_api_hangs_up():
-    [longest] = [bound.le for bound in api.TimeoutSeconds.__metadata__[0].metadata if hasattr(bound, "le")]
-    assert longest + 5 < API["Timeout"] < 30
+    assert LONGEST_SCRAPE + 5 < API["Timeout"] < 30
 
 
-def actions(module):
-    """What a module asks of its table, as IAM calls it."""
-    calls = set(re.findall(r"client\(\)\.(\w+)\(", Path(module.__file__).read_text()))
+def calls(module):
+    """What a module asks of its table."""
+    return set(re.findall(r"client\(\)\.(\w+)\b(?!\.)", Path(module.__file__).read_text()))
+
+
+def actions(*calls):
     return sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
 
 
-def test_the_role_may_do_what_the_code_calls_on_its_tables_and_write_its_log():
-    assert granted(None) == [
+def test_the_role_of_the_api_may_write_its_log_and_a_scrape_read_back_and_keep_the_registry():
+    assert granted(*RESOURCES["ApiRole"]["Policies"]) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "ApiLogs.Arn"}),
-        ("Allow", actions(store), {"!GetAtt": "Snapshots.Arn"}),
-        ("Allow", actions(registry), {"!GetAtt": "Targets.Arn"}),
+        ("Allow", actions("batch_write_item", "query"), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*calls(registry)), {"!GetAtt": "Targets.Arn"}),
     ]
 
 
@@ -147,11 +168,51 @@ def test_the_role_may_touch_the_registered_targets_and_nothing_else_of_their_tab
     }
 
 
-def test_only_in_a_vpc_may_the_role_make_network_interfaces_and_the_code_may_not():
-    [allowed, denied] = granted("InVpc")
+def test_the_role_of_the_worker_may_do_what_the_store_calls_on_its_table_and_take_from_the_queue():
+    assert granted(*RESOURCES["WorkerRole"]["Policies"]) == [
+        ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "WorkerLogs.Arn"}),
+        ("Allow", actions(*calls(store)), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], {"!GetAtt": "Queue.Arn"}),
+    ]
+
+
+@pytest.mark.parametrize("name", IN_THE_VPC)
+def test_only_in_a_vpc_may_a_role_make_network_interfaces(name):
+    managed = RESOURCES[f"{name}Role"]["ManagedPolicyArns"]
+    assert managed == {"!If": ["InVpc", [{"!Ref": "NetworkInterfaces"}], {"!Ref": "AWS::NoValue"}]}
+    assert RESOURCES[name]["VpcConfig"]["!If"][0] == "InVpc"
+
+
+def test_network_interfaces_are_for_lambda_and_not_for_the_code():
+    [allowed, denied] = granted(RESOURCES["NetworkInterfaces"])
     assert (allowed[0], {action.split(":")[0] for action in allowed[1]}) == ("Allow", {"ec2"})
     assert denied == ("Deny", "ec2:*", "*")
-    assert API["VpcConfig"]["!If"][0] == "InVpc"
+
+
+def test_the_queue_gives_the_worker_ten_messages_and_takes_back_those_that_it_names():
+    [event] = WORKER["Events"].values()
+    assert event["Properties"] == {
+        "Queue": {"!GetAtt": "Queue.Arn"},
+        "BatchSize": 10,
+        "MaximumBatchingWindowInSeconds": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": {"!Ref": "WorkerConcurrency"}},
+    }
+
+
+def test_a_message_stays_away_six_times_as_long_as_the_worker_may_take_and_comes_three_times():
+    queue = RESOURCES["Queue"]
+    assert queue["VisibilityTimeout"] == 6 * WORKER["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 3
+
+
+def test_the_worker_has_time_for_the_longest_scrape_and_for_writing_it():
+    assert WORKER["Timeout"] > LONGEST_SCRAPE + pipeline.WRITE_SECONDS + worker.REPORT_SECONDS + 3
+
+
+def test_the_workers_concurrency_is_reserved_only_when_asked_for():
+    assert PARAMETERS["WorkerReservedConcurrency"]["Default"] == 0
+    assert WORKER["ReservedConcurrentExecutions"]["!If"][0] == "ReserveWorkers"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ Labels = Annotated[
 ]
 
 
+Key = tuple[str, int]
+"""What a scrape is kept under: the server's name, and the slot in ms since 1970."""
+
+
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,6 +60,10 @@ class Target(Model):
     interval_seconds: IntervalSeconds | None = Field(None, description="None: a caller asked for it, once.")
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
+
+    @property
+    def key(self) -> Key:
+        return self.instance_id, self.slot_ms
 
 
 MESSAGE = TypeAdapter(tuple[Target, ...])

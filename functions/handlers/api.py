@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 from collector import exposition, pipeline, store
 from collector.errors import PolicyError
-from collector.outcome import Outcome
+from collector.outcome import Outcome, Unfinished
 from collector.response import render
 from collector.snapshot import CollectionResponse
 from collector.targets import Endpoint, Engine, InstanceId, Target, TimeoutSeconds
@@ -32,6 +32,7 @@ from handlers import registry
 from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
 
 VERSION = "0.1.0"
+BEFORE_THE_SCRAPE_SECONDS = 1.0
 
 logger = Logger()
 metrics = Metrics()
@@ -149,7 +150,9 @@ def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str
         timeout_seconds=request.timeout,
         slot_ms=time.time_ns() // 1_000_000,
     )
-    [outcome] = pipeline.collect([target])
+    [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS)
+    if isinstance(outcome, Unfinished):
+        raise outcome.reason
     _report(outcome)
     samples = outcome.exposition.samples if raw and outcome.exposition else ()
     error = str(outcome.error) if outcome.error else None

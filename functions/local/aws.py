@@ -39,7 +39,7 @@ class EmbeddedAwsError(Exception):
 
 
 class EmbeddedAws:
-    """AWS's services, by default DynamoDB alone, in a child process. It starts at once; `wait` waits until it answers."""
+    """AWS's services, by default DynamoDB alone, in a child process. It starts at once; `wait` is for its answer."""
 
     def __init__(self, services: Iterable[str] = ("dynamodb",)) -> None:
         self._services = services

@@ -1,7 +1,7 @@
 """The whole template on the embedded AWS: deployed by SAM, its functions run as they were packed.
 
-Nothing of the template is changed for it. The functions' variables that differ on a laptop are set after the deployment,
-while the schedule is still off.
+Nothing of the template is changed for it. The functions' variables that differ on a laptop are set when it has been
+deployed, while the schedule is still off.
 """
 
 import json
@@ -12,15 +12,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from local.aws import REGION, EmbeddedAws
-from local.fleet import Member
 from local.function import NETWORK
 from local.gateway import Request, answer_of, event_of
+from local.simulator.fleet import Member
 from local.template import ROOT
 
 STACK = "sglang-collector"
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
 SAM = ROOT / ".venv-tools" / "bin" / "sam"
 SERVICES = ("apigateway", "cloudformation", "dynamodb", "iam", "lambda", "logs", "s3", "scheduler", "sqs", "sts")
+ALL_IS_WELL = ('{"level":"INFO"', '{"_aws":', "START ", "END ", "REPORT ")
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG")
 
 
@@ -117,14 +118,16 @@ class Deployment:
         )["Attributes"]
         return sum(map(int, counts.values()))
 
-    def log(self) -> list[dict[str, Any]]:
-        """What the functions have logged: each line that is JSON, without the embedded metrics."""
+    def troubles(self) -> list[str]:
+        """What the functions have logged, but for what they log when all is well."""
         logs = self._aws.client("logs")
-        lines = []
-        for group in self._names("AWS::Logs::LogGroup").values():
-            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
-                lines += [event["message"] for event in page["events"] if event["message"].startswith('{"level"')]
-        return [json.loads(line) for line in lines]
+        return [
+            event["message"]
+            for group in self._names("AWS::Logs::LogGroup").values()
+            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+            for event in page["events"]
+            if not event["message"].startswith(ALL_IS_WELL)
+        ]
 
     def _names(self, kind: str) -> dict[str, str]:
         """The physical names of the resources of a type, by the logical ones."""
@@ -141,7 +144,7 @@ class Deployment:
 
 def _sam_deploy(aws: EmbeddedAws) -> None:
     command = [
-        *(SAM, "deploy", "--template-file", BUILT, "--stack-name", STACK, "--region", REGION),
+        *(str(SAM), "deploy", "--template-file", str(BUILT), "--stack-name", STACK, "--region", REGION),
         # Not what `sam deploy --guided` has written down for the account of the user.
         *("--config-env", "laptop"),
         *("--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),

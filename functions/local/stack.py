@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from local.aws import EmbeddedAws, EmbeddedAwsError
 from local.deployment import SERVICES, Deployment, DeploymentError
-from local.fleet import Member, fleet
 from local.loopback import PortTakenError, exit_when_told
 from local.serve import Front
+from local.simulator.fleet import Member, fleet
 from local.table import BOLD, DIM, say, styled
 
 GLANCE_SECONDS = 2
@@ -71,13 +71,14 @@ def welcome(url: str, running: Stack) -> Iterator[str]:
     one = next(member for member in running.members if member.kind == "many-ranks").instance_id
     yield f"sglang-collector  {styled(url, BOLD)}  (Ctrl-C stops it; what it stores lives as long)"
     yield f"simulated servers {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
-    yield f"AWS               {running.aws.endpoint_url}  (any credentials, region {running.aws.client().meta.region_name})"
+    region = running.aws.client().meta.region_name
+    yield f"AWS               {running.aws.endpoint_url}  (any credentials, region {region})"
     for name, value in running.deployment.outputs.items():
         if name.endswith(("Table", "Url")) and name != "ApiUrl":
             yield f"  {name:<16}{value}"
     yield ""
     yield f"curl {url}/api/v1/targets"
-    yield f"curl '{url}/api/v1/metrics/sglang/{one}?raw=false'   # once its first slot has come, in two minutes or three"
+    yield f"curl '{url}/api/v1/metrics/sglang/{one}?raw=false'   # once its first slot has come: in three minutes"
     yield ""
 
 

@@ -1,20 +1,21 @@
-"""`make e2e`: three ticks of the real schedule for a fleet of simulated servers, then the account of what came of it."""
+"""`make e2e`: three ticks of the real schedule for a fleet of simulated servers, then what came of it is checked."""
 
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from functools import partial
+
+from tests.e2e import check
 
 from collector import slots
 from local.aws import EmbeddedAwsError
 from local.deployment import Deployment, DeploymentError
-from local.fleet import MANY_RANKS
 from local.loopback import exit_when_told
+from local.simulator.fleet import MANY_RANKS
 from local.stack import Stack, clock, stack
 from local.table import say
-from tests.e2e import check
 
 SERVERS = 50
 TICKS = 3
@@ -22,8 +23,6 @@ GLANCE_SECONDS = 1
 # The schedule is looked at every ten seconds; what follows the last slot is a scrape's timeout and a few cold starts.
 TICK_PATIENCE_SECONDS = slots.TICK_MS / 1000 + 30
 END_PATIENCE_SECONDS = 60
-
-Seen = TypeVar("Seen")
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def main() -> None:
         with stack(int(os.environ.get("SERVERS") or SERVERS)) as running:
             misses = list(account(running))
             if misses:
-                misses += [str(line) for line in running.deployment.log() if line["level"] in ("ERROR", "CRITICAL")]
+                misses += ["What the functions say:", *running.deployment.troubles()]
     except (EmbeddedAwsError, DeploymentError) as exc:
         sys.exit(f"make e2e: {exc}")
     say(f"{time.monotonic() - began:.0f} s")
@@ -44,16 +43,16 @@ def main() -> None:
 def account(running: Stack) -> Iterator[str]:
     """Let the schedule tick, let the queue drain, and say what is not as it has to be."""
     deployment = running.deployment
-    ticks_ms: list[int] = []
     for number in range(1, TICKS + 1):
-        ticks_ms = wait_for(lambda: seen if len(seen := deployment.ticks()) >= number else None, TICK_PATIENCE_SECONDS)
-        say(f"{clock(ticks_ms[-1])}  tick {number} of {TICKS}")
+        wait_for(partial(has_ticked, deployment, number), TICK_PATIENCE_SECONDS)
+        say(f"{clock(deployment.ticks()[-1])}  tick {number} of {TICKS}")
     deployment.switch_schedule("DISABLED")
+    ticks_ms = deployment.ticks()
 
     end_ms = slots.window(ticks_ms[-1])[1]
     left_seconds = max(0, end_ms / 1000 - time.time())
     say(f"{clock(end_ms)}  the last slots are over, {left_seconds:.0f} s from now")
-    wait_for(lambda: deployment.messages("QueueUrl") == 0 or None, left_seconds + END_PATIENCE_SECONDS)
+    wait_for(partial(is_drained, deployment), left_seconds + END_PATIENCE_SECONDS)
 
     outcomes = deployment.outcomes()
     codes = Counter(outcome.code or "scraped" for outcome in outcomes)
@@ -74,14 +73,21 @@ def read_back(running: Stack) -> Iterator[str]:
                 yield f"{member.instance_id}: read back with {ranks} ranks instead of {MANY_RANKS}"
 
 
-def wait_for(look: Callable[[], Seen | None], patience_seconds: float) -> Seen:
-    """What is seen at last. Raises DeploymentError when it is not."""
+def has_ticked(deployment: Deployment, times: int) -> bool:
+    return len(deployment.ticks()) >= times
+
+
+def is_drained(deployment: Deployment) -> bool:
+    return deployment.messages("QueueUrl") == 0
+
+
+def wait_for(condition: Callable[[], bool], patience_seconds: float) -> None:
+    """Raises DeploymentError when it has waited long enough."""
     deadline = time.monotonic() + patience_seconds
-    while (seen := look()) is None:
+    while not condition():
         if time.monotonic() > deadline:
             raise DeploymentError(f"waited {patience_seconds:.0f} s in vain")
         time.sleep(GLANCE_SECONDS)
-    return seen
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from collector import slots
 from local.deployment import StoredOutcome
-from local.fleet import Member
+from local.simulator.fleet import Member
 
 Slot = tuple[str, int]
 

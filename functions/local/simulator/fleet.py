@@ -21,9 +21,12 @@ INTERVALS_SECONDS = (60, 60, 30, 120)
 
 
 class Server(Protocol):
-    port: int
-    asked: int | None
-    """How often its page was asked for; None where nobody is there to count."""
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def asked(self) -> int | None:
+        """How often its page was asked for; None where nobody is there to count."""
 
 
 class Kind(NamedTuple):
@@ -111,7 +114,7 @@ class Faulty(LoopbackServer):
 
 class FaultyHandler(LoopbackHandler):
     server: Faulty
-    timeout = None  # type: ignore[assignment] - its clients give up, it does not
+    timeout = 3600.0  # its clients give up, it does not
 
     def do_GET(self) -> None:  # noqa: N802 - the base class's name
         self.server.asked += 1
