@@ -57,8 +57,8 @@ class Measured:
 
     item_bytes: int = 9_754
     page_wire_bytes: int = 7_760
-    target_bytes: int = 160  # in a message
-    registration_bytes: int = 345  # in the registry
+    target_bytes: int = 180  # in a message
+    registration_bytes: int = 245  # in the registry
     schedule_log_bytes: int = 950
     worker_log_bytes: int = 1_000
     # Of a whole processor, reading and writing included.
@@ -77,7 +77,6 @@ class Assumed:
     item_overhead_bytes: int = 100  # DynamoDB's own, which storage counts and writing does not
     pollers: int = 5  # with which Lambda reads a queue, each asking for up to 20 s when there is nothing
     metrics: int = 11
-    worker_mebibytes: int = 1_024
     # 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
     gib_per_processor: float = 1_769 / 1_024
 
@@ -127,7 +126,7 @@ def bill(targets: int, interval_seconds: int, item_bytes: int) -> list[Line]:
     """The month's lines for a fleet whose scrapes are stored in so many bytes each."""
     template = Template()
     schedule_gib = template.function("Schedule")["MemorySize"] / MIB_PER_GIB
-    worker_gib = ASSUMED.worker_mebibytes / MIB_PER_GIB
+    worker_gib = template.function("Worker")["MemorySize"] / MIB_PER_GIB
     compute = PRICES[template.default("Architecture")]
     sent = traffic(targets, interval_seconds)
     # At most: messages that are due in the same second share one.

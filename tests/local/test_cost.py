@@ -39,7 +39,9 @@ def test_a_scrape_is_stored_in_as_many_bytes_as_are_counted(table, on_a_laptop, 
 
 
 def test_a_target_is_sent_in_as_many_bytes_as_are_counted():
-    due = messages.due(0, target(instance_id="sglang-0001", slot_ms=1_795_489_200_000, interval_seconds=60))
+    due = messages.due(
+        0, target(instance_id="sglang-0001", slot_ms=1_795_489_200_000, interval_seconds=60, labels=LABELS)
+    )
     assert cost.MEASURED.target_bytes == near(len(due.json))
 
 
