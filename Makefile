@@ -15,11 +15,11 @@ TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve test lint build bench requirements
+.PHONY: help demo collect serve targets test lint build bench requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo collect serve bench: export PYTHONPATH := functions
+demo collect serve targets bench: export PYTHONPATH := functions
 lint build: export SAM_CLI_TELEMETRY := 0
 
 demo: $(DEVELOPMENT)  ## Scrape a simulated server with the real handler and show what was read and stored
@@ -30,6 +30,9 @@ collect: $(DEVELOPMENT)  ## Scrape your own server: make collect URL=http://host
 
 serve: $(DEVELOPMENT)  ## The API at http://127.0.0.1:8002, a simulated server on 30000 (PORT=, SIMULATOR_PORT=, BIND_HOST=)
 	$(PYTHON) -m local.serve --port=$(PORT) --simulator-port=$(SIMULATOR_PORT)
+
+targets: $(DEVELOPMENT)  ## Register a fleet: make targets FILE=fleet.yaml STACK=sglang-collector (or TABLE=; YES=1, PRUNE=1)
+	$(if $(FILE),,$(error say which fleet: make targets FILE=fleet.yaml STACK=sglang-collector))$(PYTHON) -m local.targets "$$FILE"
 
 test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
 	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term

@@ -199,7 +199,7 @@ def test_an_empty_registry_is_an_empty_list():
 
 
 def cursor(content):
-    return base64.urlsafe_b64encode(content).decode()
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,8 @@ def cursor(content):
         pytest.param(cursor(b"targets/1:"), id="nothing"),
         pytest.param(cursor(b"targets/1:\xff"), id="not-text"),
         pytest.param(cursor(b"history/1:sglang-001"), id="of-another-list"),
-        pytest.param(cursor(b"targets/1:sglang-001") + "\n", id="another-spelling"),
+        pytest.param(cursor(b"targets/1:sglang-001") + "=", id="another-spelling"),
+        pytest.param(cursor(b"targets/1:sglang-001") + "\n", id="with-a-newline"),
     ],
 )
 def test_a_cursor_that_the_list_has_not_given_is_422(wrong):
