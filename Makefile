@@ -19,11 +19,11 @@ TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve stack e2e test lint build bench cost requirements
+.PHONY: help demo collect serve targets stack e2e test lint build bench cost requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo collect serve stack e2e bench cost: export PYTHONPATH := functions
+demo collect serve targets stack e2e bench cost: export PYTHONPATH := functions
 lint build: export SAM_CLI_TELEMETRY := 0
 stack e2e: export ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
@@ -35,6 +35,9 @@ collect: $(DEVELOPMENT)  ## Scrape your own server: make collect URL=http://host
 
 serve: $(DEVELOPMENT)  ## The API at http://127.0.0.1:8002, a simulated server on 30000 (PORT=, SIMULATOR_PORT=, BIND_HOST=)
 	$(PYTHON) -m local.serve --port=$(PORT) --simulator-port=$(SIMULATOR_PORT)
+
+targets: $(DEVELOPMENT)  ## Register a fleet: make targets FILE=fleet.yaml STACK=sglang-collector (or TABLE=; YES=1, PRUNE=1)
+	$(if $(FILE),,$(error say which fleet: make targets FILE=fleet.yaml STACK=sglang-collector))$(PYTHON) -m local.targets "$$FILE"
 
 stack: $(RUNTIME) build  ## The whole template at work on simulated servers, until Ctrl-C (PORT=, SERVERS=; needs python3.13)
 	.venv-3.13/bin/python -m local.stack
