@@ -1,5 +1,6 @@
 """The bill follows from the code and from figures that are still true."""
 
+import gzip
 import json
 import sys
 
@@ -36,6 +37,10 @@ def test_a_scrape_is_stored_in_as_many_bytes_as_are_counted(table, on_a_laptop, 
     api.handler(event, Context(deadline=sys.maxsize, memory_limit_in_mb=1024))
     [item] = items("snapshots")
     assert cost.MEASURED.item_bytes == near(item_bytes(item))
+
+
+def test_a_page_crosses_zones_in_as_many_bytes_as_are_counted():
+    assert cost.MEASURED.page_wire_bytes == near(len(gzip.compress(PAGE.read_bytes())))
 
 
 def test_a_target_is_sent_in_as_many_bytes_as_are_counted():
