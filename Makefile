@@ -7,6 +7,8 @@ COMPILE = .venv-tools/bin/uv pip compile --quiet --universal --python-version=3.
 	$(if $(PIP_INDEX_URL),--default-index=$(PIP_INDEX_URL))
 PORT ?= 8002
 SIMULATOR_PORT ?= 30000
+TARGETS ?= 1000
+INTERVAL ?= 60
 
 # An environment is ready when it holds the mark of the requirement file that it was made from, as that file is now.
 mark = $1/.made-from-$(firstword $(shell cksum < $2))
@@ -17,11 +19,11 @@ TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve stack e2e test lint build bench requirements
+.PHONY: help demo collect serve targets stack e2e test lint build bench cost requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo collect serve stack e2e bench: export PYTHONPATH := functions
+demo collect serve targets stack e2e bench cost: export PYTHONPATH := functions
 lint build: export SAM_CLI_TELEMETRY := 0
 stack e2e: export ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
@@ -33,6 +35,9 @@ collect: $(DEVELOPMENT)  ## Scrape your own server: make collect URL=http://host
 
 serve: $(DEVELOPMENT)  ## The API at http://127.0.0.1:8002, a simulated server on 30000 (PORT=, SIMULATOR_PORT=, BIND_HOST=)
 	$(PYTHON) -m local.serve --port=$(PORT) --simulator-port=$(SIMULATOR_PORT)
+
+targets: $(DEVELOPMENT)  ## Register a fleet: make targets FILE=fleet.yaml STACK=sglang-collector (or TABLE=; YES=1, PRUNE=1)
+	$(if $(FILE),,$(error say which fleet: make targets FILE=fleet.yaml STACK=sglang-collector))$(PYTHON) -m local.targets "$$FILE"
 
 stack: $(RUNTIME) build  ## The whole template at work on simulated servers, until Ctrl-C (PORT=, SERVERS=; needs python3.13)
 	.venv-3.13/bin/python -m local.stack
@@ -53,8 +58,11 @@ lint: $(DEVELOPMENT) $(TOOLS)  ## Style, types and the template
 build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
 	.venv-tools/bin/sam build
 
-bench: $(DEVELOPMENT)  ## The parser against prometheus_client, as ratios
+bench: $(DEVELOPMENT)  ## The parser against prometheus_client, as ratios; a tick of the schedule for 10,000 targets
 	$(PYTHON) -m tests.bench
+
+cost: $(DEVELOPMENT)  ## What a fleet costs in a month, line by line: make cost TARGETS=1000 INTERVAL=60
+	$(PYTHON) -m local.cost --targets=$(TARGETS) --interval=$(INTERVAL)
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
 	$(foreach file,functions/requirements tests/requirements tests/requirements-tools,\

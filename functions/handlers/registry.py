@@ -5,7 +5,6 @@ there already is answered as done (RFC 9110, 13.1.1), so a request whose answer 
 """
 
 import base64
-import binascii
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -24,24 +23,25 @@ from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refus
 logger = Logger()
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 
-CURSOR_MARK = b"targets/1:"
+CURSOR_MARK = "targets/1:"
 INSTANCE_ID: TypeAdapter[str] = TypeAdapter(InstanceId)
 ANY_VERSION = "*"
 
 
-def _position(cursor: str) -> str:
-    """The id that a cursor stands for."""
-    try:
-        mark, text = base64.urlsafe_b64decode(cursor).split(CURSOR_MARK)
-        if mark or _cursor(INSTANCE_ID.validate_python(text.decode())) != cursor:
-            raise ValueError
-    except (binascii.Error, ValueError):
-        raise ValueError("not a cursor that this list has given") from None
-    return text.decode()
-
-
 def _cursor(instance_id: str) -> str:
-    return base64.urlsafe_b64encode(CURSOR_MARK + instance_id.encode()).decode()
+    return base64.urlsafe_b64encode(f"{CURSOR_MARK}{instance_id}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> str:
+    """The id that a cursor stands for; only what `_cursor` gives is one."""
+    try:
+        content = base64.urlsafe_b64decode(f"{cursor}==").decode()
+        instance_id = INSTANCE_ID.validate_python(content.removeprefix(CURSOR_MARK))
+        if _cursor(instance_id) == cursor:
+            return instance_id
+    except ValueError:  # not base64, not text, not an id
+        pass
+    raise ValueError("not a cursor that this list has given")
 
 
 Position = Annotated[str, AfterValidator(_position)]

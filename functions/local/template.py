@@ -14,6 +14,10 @@ class Template:
     def __init__(self, path: Path = ROOT / "template.yaml") -> None:
         self._template = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
 
+    def default(self, parameter: str) -> Any:
+        """What a parameter is when a deployment does not say."""
+        return self._template["Parameters"][parameter]["Default"]
+
     def tables(self) -> dict[str, dict[str, Any]]:
         """Each DynamoDB table's properties, by its name."""
         return {
