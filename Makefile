@@ -19,11 +19,11 @@ TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve targets stack e2e test lint build bench cost requirements
+.PHONY: help demo collect serve targets stack e2e test lint build bench cost redrive requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo collect serve targets stack e2e bench cost: export PYTHONPATH := functions
+demo collect serve targets stack e2e bench cost redrive: export PYTHONPATH := functions
 lint build: export SAM_CLI_TELEMETRY := 0
 stack e2e: export ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
@@ -58,11 +58,14 @@ lint: $(DEVELOPMENT) $(TOOLS)  ## Style, types and the template
 build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
 	.venv-tools/bin/sam build
 
-bench: $(DEVELOPMENT)  ## The parser against prometheus_client, as ratios; a tick of the schedule for 10,000 targets
+bench: $(DEVELOPMENT)  ## The parser against prometheus_client, a fleet of 1,000 servers, a tick for 10,000 targets
 	$(PYTHON) -m tests.bench
 
 cost: $(DEVELOPMENT)  ## What a fleet costs in a month, line by line: make cost TARGETS=1000 INTERVAL=60
 	$(PYTHON) -m local.cost --targets=$(TARGETS) --interval=$(INTERVAL)
+
+redrive: $(DEVELOPMENT)  ## Send again what ended in the dead-letter queue: make redrive STACK=sglang-collector
+	$(if $(STACK),,$(error say which stack: make redrive STACK=sglang-collector))$(PYTHON) -m local.redrive "$$STACK"
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
 	$(foreach file,functions/requirements tests/requirements tests/requirements-tools,\

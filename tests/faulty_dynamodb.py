@@ -69,6 +69,7 @@ class FaultyDynamoDb:
         self.fault: Fault | None = None
         self.operations: Counter[str] = Counter()
         self.writes: Counter[tuple[str, int]] = Counter()
+        self.on_write: Callable[[], object] = lambda: None  # after one is done, before it is answered
         self._url = url
         self._pool = urllib3.PoolManager(maxsize=32)
         self._server = _Server(("127.0.0.1", 0), self._handler())
@@ -92,6 +93,8 @@ class FaultyDynamoDb:
             answer = self._pool.request("POST", self._url, body=json.dumps(request).encode(), headers=headers)
             if answer.status == 200:
                 self._count_writes(operation, request)
+                if operation in ("BatchWriteItem", "PutItem"):
+                    self.on_write()
             return answer.status, answer.data
 
         fault = self.faults.popleft() if self.faults else self.fault

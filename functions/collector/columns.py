@@ -30,8 +30,6 @@ BAD_LINE_CHARACTERS = 80
 # The rest of a page is not read past so many more bad lines than samples, and past so many in all.
 MORE_BAD_LINES_ENDURED = 1000
 BAD_LINES_ENDURED = 100_000
-# A longer page is not for the next page to be compared with.
-PLAIN_LINES = 20_000
 # Past so many label texts, and in so long ones, nothing is expected to come again.
 TEXTS_KEPT = 10_000
 TEXT_CHARACTERS = 4096
@@ -74,18 +72,6 @@ class BadLine(NamedTuple):
         return f"line {self.number}: {self.reason}: {self.line!r}"
 
 
-class Run(NamedTuple):
-    """Further buckets of a histogram: the lines before them that are none, their text but for bound and value, and
-    which samples they are.
-    """
-
-    lines_before: int
-    head: str
-    tail: str
-    first: int
-    last: int
-
-
 class Columns:
     """A page's samples: `series`, `les` and `values` side by side, and `timestamps_ms` where the page has any."""
 
@@ -103,10 +89,8 @@ class Columns:
         self.line_count = 0
         # Labels, by their text and the closing brace.
         self.blocks: dict[str, dict[str, str]] = {"}": {}}
-        # Of a page that is plain, for the next page: the lines that are no further bucket, and the runs.
+        # Whether every line is in the plain spelling, and its text up to the number gives the sample but for the value.
         self.is_plain = True
-        self.lines: list[str] = []
-        self.runs: list[Run] = []
         self._sample_types = _SampleTypes(self.types)
         self._labels = _Labels()
         self._read_label = self._labels.__getitem__
@@ -120,9 +104,6 @@ class Columns:
             self.is_plain = False
             self._read_any(lines)
         self.line_count += len(lines)
-        if not self.is_plain or self.line_count > PLAIN_LINES:
-            self.is_plain = False
-            self.lines, self.runs = [], []
         if len(self.blocks) > TEXTS_KEPT or len(self._labels) > TEXTS_KEPT:
             self.blocks = {"}": self.blocks["}"]}
             self._labels.clear()
@@ -139,7 +120,7 @@ class Columns:
         self.les += les
         self.values += values
         if self.labels is not None:
-            self.labels += map(all_labels, series, les) if labels is None else labels
+            self.labels += all_labels(series, les) if labels is None else labels
 
     def error(self) -> ExpositionError:
         """That the page is not an exposition, as its first bad line shows."""
@@ -152,7 +133,7 @@ class Columns:
         les: list[str | None] = []
         written: list[str] = []
         add_series, add_le, add_written = all_series.append, les.append, written.append
-        add_line, get_labels = self.lines.append, self.blocks.get
+        get_labels = self.blocks.get
         types, kinds, sample_types = self.types, self.form.types, self._sample_types
         no_labels = self.blocks["}"]
         head = tail = declaration = ""
@@ -168,9 +149,8 @@ class Columns:
                         add_le(bound)
                         add_written(value)
                         continue
-                self._end_run(head, tail, series, all_series, len(les))
+                all_series += repeat(series, len(les) - len(all_series))
                 head = ""
-            add_line(line)
             if line < "$":  # as comments are, and blank lines, but no plain sample
                 if declaration and (kind := line.removeprefix(declaration)) in kinds:
                     types[family] = kind
@@ -191,42 +171,39 @@ class Columns:
             text, _, value = line.rpartition(" ")
             name, opened, block = text.partition("{")
             le = None
-            if opened:
-                labels = get_labels(block) or self._read_block(block)
-                if "le" in labels and name.endswith("_bucket"):
-                    le = labels["le"]
-                    labels, head, tail = self._start_run(name, block, labels)
-            else:
+            if not opened:
                 labels = no_labels
+            elif name.endswith("_bucket"):
+                labels, le, head, tail = self._start_run(name, block)
+            else:
+                labels = get_labels(block) or self._read_block(block)
             if name != family and name not in types and name not in names and not _is_name(name):
                 raise ValueError
             series = name, labels, sample_types
             add_series(series)
             add_le(le)
             add_written(value)
-        self._end_run(head, tail, series, all_series, len(les))
+        all_series += repeat(series, len(les) - len(all_series))
         bounds = _read_bounds(les)
         self.is_plain = self.is_plain and bounds is les
         self.add(all_series, bounds, read_numbers(written))
 
-    def _start_run(self, name: str, block: str, labels: dict[str, str]) -> tuple[dict[str, str], str, str]:
-        """The other labels of a bucket, and the text of its line up to the bound and from there up to the value."""
-        before, found, after = f",{block}".partition(f',le="{labels["le"]}"')
-        if not found:
-            return _without_le(labels), "", ""
-        others_block = (before + after).removeprefix(",")
-        others = self.blocks.get(others_block)
-        if others is None:
-            others = self.blocks[others_block] = _without_le(labels)
-        before = f'{before},le="'[1:]
-        return others, f"{name}{{{before}", f'"{after} '
+    def _start_run(self, name: str, block: str) -> tuple[dict[str, str], str | None, str, str]:
+        """A bucket's other labels and its bound, and the text of its line up to the bound and from there to the value.
 
-    def _end_run(self, head: str, tail: str, series: Series, all_series: list[Series], sample_count: int) -> None:
-        further = sample_count - len(all_series)
-        if further:
-            first = len(self.les) + len(all_series)
-            self.runs.append(Run(len(self.lines), head, tail, first, first + further))
-            all_series += repeat(series, further)
+        Without that text where the bound cannot be told from it. Raises ValueError.
+        """
+        before, _, rest = f",{block}".partition(',le="')
+        bound, _, after = rest.partition('"')
+        if after[:1] not in (",", "}") or before[-1:] not in ("", '"') or "\\" in block:
+            labels = self._read_block(block)
+            le = labels.get("le")
+            return (labels if le is None else _without_le(labels)), le, "", ""
+        others_block = (before + after).removeprefix(",")
+        others = self.blocks.get(others_block) or self._read_block(others_block)
+        if "le" in others:
+            raise ValueError
+        return others, bound, f"{name}{{" + f'{before},le="'[1:], f'"{after} '
 
     def _read_block(self, block: str) -> dict[str, str]:
         """Raises ValueError."""
@@ -312,14 +289,9 @@ class _SampleTypes(dict[str, str]):
         return kind
 
 
-def all_labels(series: Series, le: str | None) -> dict[str, str]:
-    """A sample's labels, `le` included."""
-    labels = series[1]
-    if le is None:
-        return labels
-    labels = labels.copy()
-    labels["le"] = le
-    return labels
+def all_labels(series: Iterable[Series], les: Iterable[str | None]) -> list[dict[str, str]]:
+    """The labels of each sample, `le` included."""
+    return [one[1] if le is None else {**one[1], "le": le} for one, le in zip(series, les, strict=True)]
 
 
 def read_numbers(texts: Sequence[str]) -> list[float]:
@@ -349,4 +321,6 @@ def _is_shortest(bound: str) -> bool:
 
 
 def _without_le(labels: dict[str, str]) -> dict[str, str]:
-    return {label: value for label, value in labels.items() if label != "le"}
+    labels = labels.copy()
+    del labels["le"]
+    return labels

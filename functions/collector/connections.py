@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 MAX_HEADER_BYTES = 64 * 1024
 # A router on the way forgets an idle connection without telling, and what is then sent over it gets no answer at all
 MAX_IDLE_SECONDS = 30.0
-THREADS = 64
+CONNECTIONS_PER_SERVER = 4
 TLS_HANDSHAKE = "TLS handshake"
 
 
@@ -160,7 +160,8 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = TlsConnection
 
 
-POOLS = urllib3.PoolManager(num_pools=256, maxsize=THREADS)
+# A pool is for one server, and urllib3 fills its places one by one, where few are needed
+POOLS = urllib3.PoolManager(num_pools=256, maxsize=CONNECTIONS_PER_SERVER)
 POOLS.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 _ONE_AT_A_TIME = threading.Lock()
 

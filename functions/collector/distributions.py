@@ -1,10 +1,11 @@
 """Histogram buckets as a distribution: count, mean, and quantiles with the bounds of the bucket they fall in."""
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate
 
 from collector.snapshot import Distribution, Quantile
 
@@ -46,29 +47,28 @@ class Buckets:
         """
         if not self.count:
             return None
+        bounds, counts = self._edges
         rank = q * self.count
-        (lower, below), (upper, upto) = next(
-            bucket for bucket in pairwise(self._edges) if bucket[1][1] >= rank and bucket[1][1] > bucket[0][1]
-        )
+        at = bisect_left(counts, rank, lo=1)
+        lower, upper = bounds[at - 1], bounds[at]
         if math.isinf(upper):
             return Quantile(value=_known(lower), lower_bound=_known(lower), upper_bound=None, in_last_bucket=True)
         if math.isinf(lower):
             return Quantile(value=upper, lower_bound=None, upper_bound=upper, in_last_bucket=False)
+        below, upto = counts[at - 1], counts[at]
         value = lower + (upper - lower) * (rank - below) / (upto - below)
         return Quantile(value=min(max(value, lower), upper), lower_bound=lower, upper_bound=upper, in_last_bucket=False)
 
     @cached_property
-    def _edges(self) -> list[tuple[float, float]]:
-        """(bound, observations up to it), rising in both, from below the first bucket to +Inf.
+    def _edges(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Bounds, and the observations up to each, rising in both, from below the first bucket to +Inf.
 
         A page is written while requests finish, so a bucket may be one ahead of the next: the larger count holds
         from there on.
         """
         bounds = sorted(self.cumulative)
-        edges = [(0.0 if bounds[0] > 0 else -math.inf, 0.0)]
-        for bound in bounds:
-            edges.append((bound, max(self.cumulative[bound], edges[-1][1])))
-        return edges
+        counts = accumulate(map(self.cumulative.__getitem__, bounds), max, initial=0.0)
+        return [0.0 if bounds[0] > 0 else -math.inf, *bounds], list(counts)
 
 
 def _known(bound: float) -> float | None:

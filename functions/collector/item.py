@@ -26,6 +26,8 @@ from collector.targets import Key
 Item = dict[str, dict[str, Any]]
 
 FORMAT = 1  # the blob's first byte: zlib over a JSON line and the page
+# Of a one-rank page, 90 KB: level 3 makes 11.0 KB in 0.2 ms, 6 makes 9.7 in 0.75, and 9 makes 9.4 in 1.5.
+COMPRESSION_LEVEL = 3
 ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names included
 ROOM_FOR_THE_REST = 32 * 1024  # an endpoint of 2 KB, and labels of 17 KB where each letter takes four bytes
 ERROR_CHARACTERS = 500
@@ -105,7 +107,7 @@ def encode(snapshot: Snapshot, page: bytes) -> bytes | None:
     """
     line = snapshot.model_dump_json(exclude={"raw_metrics"}).encode() + b"\n"
     for text in line + page, line:
-        blob = bytes([FORMAT]) + zlib.compress(text)
+        blob = bytes([FORMAT]) + zlib.compress(text, COMPRESSION_LEVEL)
         if len(blob) <= ITEM_BYTES_AT_MOST - ROOM_FOR_THE_REST:
             return blob
     return None

@@ -9,8 +9,10 @@ What is kept is capped. A page makes a shape or uses one, and never changes one,
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from operator import ne
 from threading import Lock
 
@@ -18,9 +20,10 @@ from collector.columns import Columns, all_labels, match_type, read_numbers
 from collector.grammar import Format
 
 SHAPES_KEPT = 1000
-# A shape takes about twice its page.
+# A shape takes about three times its page.
 KEPT_BYTES = 16 * 1024 * 1024
 KEPT_BYTES_PER_PAGE = 1024 * 1024
+KEPT_LINES_PER_PAGE = 20_000
 # Where more of the lines are new, the next page makes a new shape.
 NEW_LINES_RATIO = 0.02
 # So few lines that are new or gone are looked for one by one.
@@ -49,8 +52,9 @@ def read(page: bytes, form: Format) -> Columns:
     else:
         for lines in _pieces(page, PIECE_BYTES):
             columns.read(lines)
-        if columns.is_plain and columns.values and len(page) <= KEPT_BYTES_PER_PAGE:
-            _keep(key, Shape(columns, len(page)))
+        is_short = len(page) <= KEPT_BYTES_PER_PAGE and columns.line_count <= KEPT_LINES_PER_PAGE
+        if columns.is_plain and columns.values and is_short:
+            _keep(key, Shape(columns, page))
     return columns
 
 
@@ -89,45 +93,36 @@ def _pieces(page: bytes, piece_bytes: int) -> Iterator[list[str]]:
 class Shape:
     """The lines of a page, and its samples but for their values."""
 
-    def __init__(self, columns: Columns, page_bytes: int) -> None:
-        self.page_bytes = page_bytes
+    def __init__(self, columns: Columns, page: bytes) -> None:
+        self.page_bytes = len(page)
         self.series, self.les, self.types, self.blocks = columns.series, columns.les, columns.types, columns.blocks
-        self._columns = columns
+        self._page = page
 
     @cached_property
-    def lines(self) -> tuple[list[str], list[bool]]:
-        """The lines, those of samples up to their values; and which are samples.
+    def lines(self) -> list[str]:
+        """The lines, those of samples up to their values. Made when the next page comes, which may be never."""
+        lines = chain.from_iterable(_pieces(self._page, PIECE_BYTES))
+        return [line[: line.rindex(" ") + 1] if line > "$" else line for line in lines]
 
-        Made when the next page comes, which may be never.
-        """
-        columns = self._columns
-        are_samples = [line > "$" for line in columns.lines]
-        starts = [line[: line.rindex(" ") + 1] if line > "$" else line for line in columns.lines]
-        lines: list[str] = []
-        is_sample: list[bool] = []
-        done = 0
-        for index, head, tail, first, last in columns.runs:
-            lines += starts[done:index]
-            lines += [f"{head}{le}{tail}" for le in self.les[first:last]]
-            is_sample += are_samples[done:index]
-            is_sample += [True] * (last - first)
-            done = index
-        return lines + starts[done:], is_sample + are_samples[done:]
+    @cached_property
+    def not_samples(self) -> list[int]:
+        """Where the lines are that are no samples: comments, and blank ones."""
+        return [index for index, line in enumerate(self.lines) if line < "$"]
 
     @cached_property
     def labels(self) -> list[dict[str, str]]:
         """The labels of each sample, put together once for all pages that follow."""
-        return list(map(all_labels, self.series, self.les))
+        return all_labels(self.series, self.les)
 
     @cached_property
     def comments(self) -> dict[str, int]:
         """Where the comments are."""
-        return {line: index for index, line in enumerate(self.lines[0]) if "" < line < "$"}
+        return {self.lines[index]: index for index in self.not_samples if self.lines[index]}
 
     @cached_property
     def declarations(self) -> dict[str, tuple[str, str]]:
         """The families that comments declare, and their types."""
-        matches = map(match_type, self._columns.lines)
+        matches = map(match_type, self.comments)
         return {match[0]: (match[1], match[2]) for match in matches if match}
 
 
@@ -139,7 +134,7 @@ class Comparison:
         self.new_lines = 0
         self._shape = shape
         self._columns = columns
-        self._lines, self._is_sample = shape.lines
+        self._lines, self._not_samples = shape.lines, shape.not_samples
         columns.labels = []
         self._line = self._sample = 0  # what comes next in the shape
         self._first_line = 0  # from where on no comment was passed over
@@ -178,7 +173,7 @@ class Comparison:
         for index in range(first, len(lines)):
             if lines[index] in comments:
                 self._first_line = self._line = comments[lines[index]]
-                self._sample = sum(self._is_sample[: self._line])
+                self._sample = self._line - bisect_left(self._not_samples, self._line)
                 return index
         return len(lines)
 
@@ -196,16 +191,18 @@ class Comparison:
         rests = list(map(str.removeprefix, lines, self._lines[self._line : self._line + len(lines)]))
         if not all(map(ne, lines, rests)):
             del rests[list(map(ne, lines, rests)).index(False) :]
-        taken = slice(self._line, self._line + len(rests))
-        try:
-            values = read_numbers(list(filter(None, rests)))
-        except ValueError:
+        first, end = self._line, self._line + len(rests)
+        written = list(filter(None, rests))
+        not_samples = self._not_samples[bisect_left(self._not_samples, first) : bisect_left(self._not_samples, end)]
+        if len(written) + len(not_samples) != len(rests) or any(rests[index - first] for index in not_samples):
             return 0
-        if list(map(bool, rests)) != self._is_sample[taken]:
+        try:
+            values = read_numbers(written)
+        except ValueError:
             return 0
         samples = slice(self._sample, self._sample + len(values))
         shape = self._shape
         self._columns.add(shape.series[samples], shape.les[samples], values, shape.labels[samples])
         self._columns.line_count += len(rests)
-        self._line, self._sample = taken.stop, samples.stop
+        self._line, self._sample = end, samples.stop
         return len(rests)

@@ -5,6 +5,7 @@ failed scrapes included. It comes again when something of ours prevented that, a
 dead-letter queue. What has an outcome is not asked for again.
 """
 
+import gc
 import sys
 import time
 from collections import Counter
@@ -14,18 +15,26 @@ from typing import Any, Self
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from collector import pipeline, store
 from collector.errors import NotAskedError
-from collector.outcome import EMPTY_PAGE, Outcome, Unfinished
+from collector.outcome import EMPTY_PAGE, Outcome, OutOfTimeError, Unfinished
 from collector.targets import MESSAGE, Key, Target
 
 # To report, and for what Lambda does around a function, beside what writing may take.
 REPORT_SECONDS = 0.5
 
+OK = "ok"
+GOOD = {OK, EMPTY_PAGE}
+PASSED_OVER = {error.code for error in NotAskedError.__subclasses__()}
+
 # One thread reads pages while others send and receive; each of their many short turns waits for it to make room.
 sys.setswitchinterval(0.001)
+# What a page becomes is many objects for a moment: looking for cycles among them takes a fifth of its time.
+gc.freeze()
+gc.set_threshold(20_000)
 
 logger = Logger()
 metrics = Metrics()
@@ -33,6 +42,10 @@ metrics = Metrics()
 
 class UnreadableError(Exception):
     """A message that is no list of targets."""
+
+
+# Their words say it all; anything else is a bug, and where it arose is told too.
+FORESEEN = (BotoCoreError, ClientError, store.UnprocessedError, OutOfTimeError, UnreadableError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     outcomes, unfinished = collect(messages, began + seconds)
     returned = {message.message_id: reason for message in messages if (reason := message.why_again(unfinished))}
     for message_id, reason in returned.items():
-        logger.error("message returned", message_id=message_id, reason=_words(reason), exc_info=reason)
+        words = f"{type(reason).__name__}: {reason}"
+        trace = None if isinstance(reason, FORESEEN) else reason
+        logger.error("message returned", message_id=message_id, reason=words, exc_info=trace)
     logger.info(
         "collected",
         messages=len(messages),
@@ -99,17 +114,13 @@ def collect(messages: list[Message], deadline: float) -> tuple[Counter[str], dic
         for result in pipeline.collect(list(targets.values()), deadline):
             match result:
                 case Outcome():
-                    outcomes[result.code or "ok"] += 1
+                    outcomes[result.code or OK] += 1
                 case Unfinished():
                     unfinished[result.target.key] = result.reason
             del targets[result.target.key]
     except Exception as fault:  # also a bug of ours is told message by message
         unfinished |= dict.fromkeys(targets, fault)
     return outcomes, unfinished
-
-
-PASSED_OVER = {error.code for error in NotAskedError.__subclasses__()}
-GOOD = {"ok", EMPTY_PAGE}
 
 
 def _measure(outcomes: Counter[str], returned: int) -> None:
@@ -122,7 +133,3 @@ def _measure(outcomes: Counter[str], returned: int) -> None:
         "MessagesReturned": returned,
     }.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
-
-
-def _words(reason: Exception) -> str:
-    return f"{type(reason).__name__}: {reason}"

@@ -179,9 +179,9 @@ def test_what_is_kept_is_capped(monkeypatch):
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param("a 1\n" * (columns.PLAIN_LINES + 1), id="many-lines"),
+        pytest.param("a 1\n" * (shape.KEPT_LINES_PER_PAGE + 1), id="many-lines"),
         pytest.param(f'a{{b="{"x" * shape.KEPT_BYTES_PER_PAGE}"}} 1\n', id="many-bytes"),
-        pytest.param("".join(f'a{{b="{n}"}} 1\n' for n in range(columns.PLAIN_LINES + 1)), id="many-labels"),
+        pytest.param("".join(f'a{{b="{n}"}} 1\n' for n in range(shape.KEPT_LINES_PER_PAGE + 1)), id="many-labels"),
         pytest.param("a 1\nb\n", id="bad-line"),
         pytest.param("a 1 5\n", id="timestamp"),
         pytest.param("# a note\n", id="no-samples"),

@@ -19,6 +19,13 @@ class Group(NamedTuple):
     dp_rank: str
 
 
+class Place(NamedTuple):
+    """Where a series comes from: a data-parallel rank, and in it a pipeline and a tensor rank."""
+
+    group: Group
+    rank: tuple[int, int]
+
+
 class Page:
     """The series of an exposition, looked up by their colon names.
 
@@ -37,6 +44,8 @@ class Page:
         self._by_name = exposition.by_name
         self._by_group: dict[str, dict[Group, list[Sample]]] = {}
         self._only: Group | None = None
+        # By the identity of labels: series whose labels are written alike share them, and most are.
+        self._places: dict[int, Place] = {}
         of_ranks = [sample for name in rank_families for sample in self._all_series(name)]
         of_models = [sample for name in model_families for sample in self._all_series(name)]
         self.engine_types = _by_preference(_values(of_ranks, "engine_type") or _values(of_models, "engine_type"))
@@ -44,7 +53,8 @@ class Page:
         self.models = tuple(sorted(_values([*of_ranks, *of_models], "model_name")))
         self._ranks_by_group: dict[Group, set[tuple[int, int]]] = defaultdict(set)
         for sample in self._of_engine_type(of_ranks):
-            self._ranks_by_group[_group(sample)].add(_rank(sample))
+            group, rank = self._place(sample)
+            self._ranks_by_group[group].add(rank)
 
     @property
     def groups(self) -> list[Group]:
@@ -80,18 +90,30 @@ class Page:
     def by_group(self, name: str) -> Mapping[Group, list[Sample]]:
         """One rank's series per data-parallel group: the lowest pipeline, then tensor rank. The others repeat it."""
         if name not in self._by_group:
-            ranks: dict[Group, dict[tuple[tuple[int, int], str], list[Sample]]] = defaultdict(lambda: defaultdict(list))
+            ranks: dict[Group, dict[tuple[tuple[int, int], str], list[Sample]]] = {}
             for sample in self.series(name):
-                ranks[_group(sample)][_rank(sample), sample.base_labels.get("dp_rank", "")].append(sample)
+                group, rank = self._place(sample)
+                of_group = ranks.setdefault(group, {})
+                of_group.setdefault((rank, sample.base_labels.get("dp_rank", "")), []).append(sample)
             self._by_group[name] = {group: _totals(of_group[min(of_group)]) for group, of_group in ranks.items()}
         return self._in_view(self._by_group[name])
 
-    def by_rank(self, name: str) -> Mapping[tuple[Group, tuple[int, int]], list[Sample]]:
+    def by_rank(self, name: str) -> Mapping[Place, list[Sample]]:
         """Every rank's own series: what is per GPU."""
-        ranks: dict[tuple[Group, tuple[int, int]], list[Sample]] = defaultdict(list)
+        ranks: dict[Place, list[Sample]] = defaultdict(list)
         for sample in self.series(name):
-            ranks[_group(sample), _rank(sample)].append(sample)
+            ranks[self._place(sample)].append(sample)
         return {rank: _totals(samples) for rank, samples in ranks.items()}
+
+    def _place(self, sample: Sample) -> Place:
+        labels = sample.base_labels
+        place = self._places.get(id(labels))
+        if place is None:
+            # Some families say dp_rank="0" where their siblings on the same server say nothing.
+            group = Group(labels.get("worker_addr", ""), labels.get("model_name", ""), labels.get("dp_rank") or "0")
+            place = Place(group, (_number(labels.get("pp_rank")), _number(labels.get("tp_rank"))))
+            self._places[id(labels)] = place
+        return place
 
     def _all_series(self, name: str) -> Sequence[Sample]:
         """In either spelling: OpenMetrics and the router write `sglang_` for `sglang:`."""
@@ -110,16 +132,6 @@ class Page:
         if self.engine_type not in own:
             return samples
         return [sample for sample in samples if sample.base_labels.get("engine_type") == self.engine_type]
-
-
-def _group(sample: Sample) -> Group:
-    labels = sample.base_labels
-    # Some families say dp_rank="0" where their siblings on the same server say nothing.
-    return Group(labels.get("worker_addr", ""), labels.get("model_name", ""), labels.get("dp_rank") or "0")
-
-
-def _rank(sample: Sample) -> tuple[int, int]:
-    return _number(sample.base_labels.get("pp_rank")), _number(sample.base_labels.get("tp_rank"))
 
 
 def _number(text: str | None) -> int:

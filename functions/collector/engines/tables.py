@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from collector.distributions import Buckets
@@ -171,26 +172,19 @@ class Histogram:
     histogram: Series
 
     def read(self, page: Page) -> Distribution | None:
-        scale = self.histogram.scale
-        buckets = [
-            s
-            for part in self.histogram.parts(page, "_bucket").values()
-            for s in part
-            if _holds(s, self.histogram.where)
-        ]
-        cumulative: dict[float, float] = defaultdict(float)
-        series_with: dict[float, int] = defaultdict(int)
-        for sample in buckets:
-            bound = _bound(sample.le)
-            if bound is not None and 0 <= sample.value < math.inf:
-                cumulative[bound] += sample.value
-                series_with[bound] += 1
+        by_bound: dict[float, list[float]] = {}
+        for samples in self.histogram.parts(page, "_bucket").values():
+            for sample in samples:
+                bound = _bound(sample.le)
+                if bound is not None and 0 <= sample.value < math.inf and _holds(sample, self.histogram.where):
+                    by_bound.setdefault(bound, []).append(sample.value)
         # Series whose bounds differ can only be added where they all have one.
-        everywhere = max(series_with.values(), default=0)
-        common = {bound * scale: count for bound, count in cumulative.items() if series_with[bound] == everywhere}
-        if not common:
+        everywhere = max(map(len, by_bound.values()), default=0)
+        scale = self.histogram.scale
+        cumulative = {bound * scale: sum(counts) for bound, counts in by_bound.items() if len(counts) == everywhere}
+        if not cumulative:
             return None
-        return Buckets(common, total=_nan_if_none(self.histogram.read(page, "_sum"))).summarise()
+        return Buckets(cumulative, total=_nan_if_none(self.histogram.read(page, "_sum"))).summarise()
 
 
 def _sum(samples: Iterable[Sample], where: Mapping[str, str | None]) -> float | None:
@@ -202,6 +196,7 @@ def _holds(sample: Sample, where: Mapping[str, str | None]) -> bool:
     return not where or all(sample.base_labels.get(label) == value for label, value in where.items())
 
 
+@lru_cache(maxsize=4096)
 def _bound(le: str | None) -> float | None:
     """The upper bound of a bucket; None for what is no bound."""
     try:
