@@ -1,4 +1,4 @@
-"""The embedded AWS: a DynamoDB on loopback, in memory, and more where more is asked for, while a `with` block lasts."""
+"""The embedded AWS: DynamoDB, SQS and what else is asked for, on loopback, in memory, while a `with` block lasts."""
 
 import os
 import socket
@@ -39,9 +39,9 @@ class EmbeddedAwsError(Exception):
 
 
 class EmbeddedAws:
-    """AWS's services, by default DynamoDB alone, in a child process. It starts at once; `wait` is for its answer."""
+    """AWS's services in a child process. It starts at once; `wait` is for its answer."""
 
-    def __init__(self, services: Iterable[str] = ("dynamodb",)) -> None:
+    def __init__(self, services: Iterable[str] = ("dynamodb", "sqs")) -> None:
         self._services = services
 
     def __enter__(self) -> Self:
@@ -108,6 +108,12 @@ class EmbeddedAws:
             )
             if ttl := properties.get("TimeToLiveSpecification"):
                 client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+
+    def create_queues(self, template: Template) -> dict[str, str]:
+        """The template's queues, each under its own name: their addresses. Raises EmbeddedAwsError."""
+        self.wait()
+        client = self.client("sqs")
+        return {name: client.create_queue(QueueName=name)["QueueUrl"] for name in template.queues()}
 
     def client(self, service: str = "dynamodb") -> Any:
         """A boto3 client for it."""

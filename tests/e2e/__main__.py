@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tests.e2e import check
-
 from collector import slots
 from local.aws import EmbeddedAwsError
 from local.deployment import Deployment, DeploymentError
@@ -16,6 +14,8 @@ from local.loopback import exit_when_told
 from local.simulator.fleet import MANY_RANKS
 from local.stack import Stack, clock, stack
 from local.table import say
+
+from . import check
 
 SERVERS = 50
 TICKS = 3
