@@ -10,7 +10,6 @@ from pathlib import Path
 import boto3
 import pytest
 
-from local import aws as local_aws
 from local.aws import ACCESS_KEY, REGION, EmbeddedAws
 from local.template import Template
 
@@ -44,11 +43,9 @@ targets:
 
 @pytest.fixture(scope="module")
 def aws():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(local_aws.SETTINGS, "SERVICES", "dynamodb,cloudformation,sts")
-        with EmbeddedAws() as running:
-            running.create_tables(Template())
-            yield running
+    with EmbeddedAws(["dynamodb", "cloudformation", "sts"]) as running:
+        running.create_tables(Template())
+        yield running
 
 
 @pytest.fixture
