@@ -75,7 +75,7 @@ def invoke(api):
     def post(event):
         answer = api.invoke(event)
         assert answer.get("statusCode", 500) < 500, f"{answer}\n{api.log.read_text()}"
-        return answer["statusCode"], json.loads(answer["body"])
+        return answer["statusCode"], json.loads(answer["body"] or "null")
 
     return post
 
@@ -149,6 +149,18 @@ def test_the_runtimes_own_api_cannot_be_scraped(invoke, event):
     assert (status, answer["error_code"]) == (403, "endpoint_forbidden")
 
 
+def test_a_target_is_registered_listed_read_and_deleted(invoke, event, aws):
+    status, put = invoke(event("targets-put"))
+    assert (status, put["version"]) == (201, 1)
+    assert put["changed_by"] == "arn:aws:iam::123456789012:user/operator"
+    assert invoke(event("targets-put")) == (200, put)
+    assert invoke(event("targets-read")) == (200, put)
+    assert invoke(event("targets-list")) == (200, {"targets": [put], "cursor": None})
+    assert aws.client().scan(TableName="Targets")["Items"][0]["sk"] == {"S": "sglang-001"}
+    assert invoke(event("targets-delete"))[0] == 204
+    assert invoke(event("targets-read"))[0] == 404
+
+
 def test_a_wrong_field_is_named(invoke, event):
     body = json.dumps({"instance_id": "x", "endpoint": "http://10.0.0.1/metrics", "timeout": 21})
     status, answer = invoke(event("collect") | {"body": body})
@@ -219,6 +231,12 @@ def test_no_event_file_is_left_out():
         "metrics-endpoint",
         "metrics-newest",
         "openapi",
+        "schedule",
+        "schedule-at",
+        "targets-delete",
+        "targets-list",
+        "targets-put",
+        "targets-read",
         "worker",
         "worker-again",
         "worker-late",

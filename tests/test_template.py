@@ -1,5 +1,6 @@
 """The template declares what the code reads, serves and asks AWS for: all of it, and nothing else."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import item, pipeline, policy, scrape, store
+from collector import item, pipeline, policy, registry, scrape, store
 from handlers import api, worker
 
 ROOT = Path(__file__).parent.parent
@@ -38,9 +39,8 @@ TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), Template)  # noqa: S5
 PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = {name: resource.get("Properties", {}) for name, resource in TEMPLATE["Resources"].items()}
 API, WORKER = RESOURCES["Api"], RESOURCES["Worker"]
+FUNCTIONS = [name for name, made in TEMPLATE["Resources"].items() if made["Type"] == "AWS::Serverless::Function"]
 IN_THE_VPC = ["Api", "Worker"]
-# What each function has of its own packages.
-MODULES = {"Api": ["handlers/api.py", "collector"], "Worker": ["handlers/worker.py", "collector"]}
 
 
 def variables(function):
@@ -62,11 +62,24 @@ def test_the_linter_finds_nothing():
     assert lint_file(ROOT / "template.yaml") == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+def loaded(name, found):
+    """The sources of a module of ours and of all that it imports."""
+    path = ROOT / "functions" / name.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if path.exists() and path not in found:
+        found[path] = source = path.read_text()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    loaded(f"{node.module}.{alias.name}", found)
+                loaded(node.module, found)
+    return found
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_variables_declared_are_those_that_the_code_reads(name):
-    folders = [ROOT / "functions" / module for module in MODULES[name]]
-    sources = [path for folder in folders for path in (folder.rglob("*.py") if folder.is_dir() else [folder])]
-    read = re.findall(r'environ(?:ment)?(?:\.get\(|\[|, )"([A-Z_]+)"', "\n".join(path.read_text() for path in sources))
+    sources = loaded(RESOURCES[name]["Handler"].removesuffix(".handler"), {}).values()
+    read = re.findall(r'environ(?:ment)?(?:\.get\(|\[|, )"([A-Z_]+)"', "\n".join(sources))
     declared = variables(RESOURCES[name]).keys()
     assert declared - NOT_OUR_OWN == set(read) - LAPTOP_ONLY
     assert declared >= NOT_OUR_OWN
@@ -129,7 +142,12 @@ def test_the_function_outlives_the_longest_scrape_and_answers_before_the_api_han
     assert LONGEST_SCRAPE + api.BEFORE_THE_SCRAPE_SECONDS + pipeline.WRITE_SECONDS + 1 < API["Timeout"] < 30
 
 
-def actions(calls):
+def calls(module):
+    """What a module asks of its table."""
+    return set(re.findall(r"client\(\)\.(\w+)\b(?!\.)", Path(module.__file__).read_text()))
+
+
+def actions(*calls):
     return sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
 
 
@@ -139,20 +157,30 @@ WORKER_CALLS = {"batch_get_item", "batch_write_item", "put_item"}
 
 
 def test_the_store_makes_no_other_calls_than_the_roles_allow():
-    assert set(re.findall(r"client\(\)\.(\w+)", Path(store.__file__).read_text())) == API_CALLS | WORKER_CALLS
+    assert calls(store) == API_CALLS | WORKER_CALLS
 
 
-def test_the_role_of_the_api_may_write_its_log_and_a_scrape_and_read_back():
+def test_the_role_of_the_api_may_write_its_log_and_a_scrape_read_back_and_keep_the_registry():
     assert granted(*RESOURCES["ApiRole"]["Policies"]) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "ApiLogs.Arn"}),
-        ("Allow", actions(API_CALLS), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*API_CALLS), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*calls(registry)), {"!GetAtt": "Targets.Arn"}),
     ]
+
+
+def test_the_role_may_touch_the_registered_targets_and_nothing_else_of_their_table():
+    [statement] = next(policy for policy in RESOURCES["ApiRole"]["Policies"] if policy.get("PolicyName") == "targets")[
+        "PolicyDocument"
+    ]["Statement"]
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [registry.PARTITION]},
+    }
 
 
 def test_the_role_of_the_worker_may_read_and_write_scrapes_and_take_from_the_queue():
     assert granted(*RESOURCES["WorkerRole"]["Policies"]) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "WorkerLogs.Arn"}),
-        ("Allow", actions(WORKER_CALLS), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*WORKER_CALLS), {"!GetAtt": "Snapshots.Arn"}),
         ("Allow", ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], {"!GetAtt": "Queue.Arn"}),
     ]
 
@@ -196,38 +224,48 @@ def test_the_workers_concurrency_is_reserved_only_when_asked_for():
     assert WORKER["ReservedConcurrentExecutions"]["!If"][0] == "ReserveWorkers"
 
 
-def test_the_table_has_the_stores_keys_and_expiry_and_outlives_the_stack():
-    table = TEMPLATE["Resources"]["Snapshots"]
+@pytest.mark.parametrize(
+    ("name", "keys", "more"),
+    [
+        pytest.param("Snapshots", {"instance_id": "S", "slot": "N"}, {}, id="snapshots"),
+        pytest.param(
+            "Targets",
+            {"pk": "S", "sk": "S"},
+            {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}},
+            id="targets-which-people-wrote",
+        ),
+    ],
+)
+def test_a_table_has_the_codes_keys_and_expiry_and_outlives_the_stack(name, keys, more):
+    table = TEMPLATE["Resources"][name]
     assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert table["Properties"] == {
+    assert table["Properties"] == more | {
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [
-            {"AttributeName": "instance_id", "AttributeType": "S"},
-            {"AttributeName": "slot", "AttributeType": "N"},
-        ],
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
         "KeySchema": [
-            {"AttributeName": "instance_id", "KeyType": "HASH"},
-            {"AttributeName": "slot", "KeyType": "RANGE"},
+            {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
         ],
         "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
         "SSESpecification": {"SSEEnabled": True},
     }
 
 
-@pytest.mark.parametrize("group", ["ApiLogs", "WorkerLogs", "AccessLogs"])
+@pytest.mark.parametrize("group", [f"{name}Logs" for name in ("Access", *FUNCTIONS)])
 def test_logs_expire(group):
     assert RESOURCES[group]["RetentionInDays"] == {"!Ref": "LogRetentionDays"}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_function_writes_to_the_log_that_expires(name):
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_writes_to_its_own_log_and_has_its_own_role(name):
     assert RESOURCES[name]["LoggingConfig"]["LogGroup"] == {"!Ref": f"{name}Logs"}
+    assert RESOURCES[name]["Role"] == {"!GetAtt": f"{name}Role.Arn"}
 
 
 def test_two_stacks_share_an_account():
     named = {name: [key for key in properties if key.endswith("Name")] for name, properties in RESOURCES.items()}
     assert {name: keys for name, keys in named.items() if keys} == {
         "AccessLogs": ["LogGroupName"],
+        "DeadLettersAlarm": ["MetricName"],
         "DynamoDbEndpoint": ["ServiceName"],
     }
     assert "${AWS::StackName}" in RESOURCES["AccessLogs"]["LogGroupName"]["!Sub"]
