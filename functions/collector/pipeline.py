@@ -8,9 +8,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 
 from collector import exposition, policy, scrape, store
-from collector.engines import sglang
 from collector.errors import CollectorError
 from collector.exposition import Exposition
 from collector.outcome import Outcome
@@ -19,7 +19,6 @@ from collector.targets import Target
 
 Engine = Callable[[Exposition, Target, datetime, ScrapeFacts], Snapshot]
 
-ENGINES: dict[str, Engine] = {"sglang": sglang.read_snapshot}
 SINKS: tuple[Callable[[Sequence[Outcome]], None], ...] = (store.write,)
 
 
@@ -38,7 +37,7 @@ def observe(target: Target) -> Outcome:
     try:
         page = scrape.scrape(policy.check(target.endpoint, rules(), deadline), deadline)
         parsed = exposition.parse(page.body)
-        snapshot = ENGINES[target.engine](parsed, target, asked_at, _facts(page, parsed))
+        snapshot = engine(target.engine)(parsed, target, asked_at, _facts(page, parsed))
     except CollectorError as error:
         return Outcome(target, asked_at, error=error)
     return Outcome(target, asked_at, snapshot, parsed, page.body)
@@ -59,6 +58,13 @@ def _now() -> datetime:
     """In whole milliseconds, as it is stored: what is read back is what was answered."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+@functools.cache
+def engine(name: str) -> Engine:
+    """The engine of that name, loaded when it is first asked for."""
+    read_snapshot: Engine = import_module(f"collector.engines.{name}").read_snapshot
+    return read_snapshot
 
 
 @functools.cache

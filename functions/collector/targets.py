@@ -1,9 +1,15 @@
 """What is to be collected, when, and how long it may take."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collector.engines import ENGINES
+
+if TYPE_CHECKING:
+    Engine = str  # mypy takes no Literal that is put together
+else:
+    Engine = Literal[ENGINES]
 InstanceId = Annotated[
     str,
     Field(
@@ -34,7 +40,7 @@ class Target(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     instance_id: InstanceId
-    engine: str = Field(description="A name in `engines.ENGINES`.")
+    engine: Engine
     endpoint: Endpoint
     timeout_seconds: TimeoutSeconds = 10.0
     slot_ms: int = Field(ge=0, description="The planned time, ms since 1970; the sort key of the stored item.")

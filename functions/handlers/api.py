@@ -28,7 +28,7 @@ from collector.errors import PolicyError
 from collector.outcome import Outcome
 from collector.response import render
 from collector.snapshot import CollectionResponse
-from collector.targets import Endpoint, InstanceId, Target, TimeoutSeconds
+from collector.targets import Endpoint, Engine, InstanceId, Target, TimeoutSeconds
 
 VERSION = "0.1.0"
 
@@ -36,7 +36,6 @@ logger = Logger()
 metrics = Metrics()
 app = APIGatewayHttpResolver(enable_validation=True)
 
-Engine = Literal["sglang"]
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
 
