@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-Names = Mapping[str, Mapping[str, tuple[str, str]]]  # section → name → where it stands in a snapshot
+# Section → name → where it stands in a snapshot; None: nowhere, the server does not say it.
+Names = Mapping[str, Mapping[str, tuple[str, str] | None]]
 
 VLLM: Names = {
     "request_metrics": {
@@ -21,6 +22,7 @@ VLLM: Names = {
         "prompt_tokens_total": ("request_metrics", "prompt_tokens_total"),
         "generation_tokens_total": ("request_metrics", "generated_tokens_total"),
         "num_preemptions_total": ("request_metrics", "retracted_total"),
+        "requests_per_second": None,
         "tokens_per_second": ("system_metrics", "throughput_tokens_per_second"),
     },
 }
@@ -49,6 +51,10 @@ def with_original_names(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """A snapshot's JSON, with those names added for an engine that has any."""
     answer = dict(metrics)
     for section, names in NAMES.get(metrics["engine"], {}).items():
-        added = {name: (metrics[part] or {}).get(field) for name, (part, field) in names.items()}
+        added = {name: _value(metrics, *place) if place else None for name, place in names.items()}
         answer[section] = {**metrics.get(section, {}), **added}
     return answer
+
+
+def _value(metrics: Mapping[str, Any], section: str, field: str) -> Any:
+    return metrics[section][field] if metrics[section] else None

@@ -179,6 +179,9 @@ class Reading:
     def total(self, indexes: Indexes) -> float | None:
         """The sum of those that are finite; None where none is."""
         values = self.values
+        if len(indexes) == 1:  # as most values are
+            value = values[indexes[0]]
+            return value if math.isfinite(value) else None
         finite = [value for index in indexes if math.isfinite(value := values[index])]
         return sum(finite) if finite else None
 

@@ -77,9 +77,10 @@ class Series:
     across: Across = total
 
     def read(self, at: Reading, suffix: str = "") -> float | None:
-        known = {
-            part: value for part, indexes in self.parts(at, suffix).items() if (value := at.total(indexes)) is not None
-        }
+        parts = self.parts(at, suffix)
+        if not parts:
+            return None
+        known = {part: value for part, indexes in parts.items() if (value := at.total(indexes)) is not None}
         return self.across(known, at) * self.scale if known else None
 
     def parts(self, at: Reading, suffix: str = "") -> Mapping[Any, Indexes]:

@@ -26,9 +26,10 @@ def counter(name: str) -> Born:
     return Born("tgi_request_count", Series(name))
 
 
+# Names with `_total` or `_seconds` and a histogram's name for one value: as the original design has them.
 REQUESTS: Table = {
-    "success_total": [counter("tgi_request_success"), Series("tgi_request_success_total")],
-    "failure_total": [counter("tgi_request_failure"), Series("tgi_request_failure_total")],
+    "success_total": [Series("tgi_request_success_total"), counter("tgi_request_success")],
+    "failure_total": [Series("tgi_request_failure_total"), counter("tgi_request_failure")],
     "request_duration_seconds": [Mean(DURATION)],
     "time_per_output_token_seconds": [
         Mean(TIME_PER_TOKEN),
@@ -38,8 +39,8 @@ REQUESTS: Table = {
     "output_tokens": [Mean(GENERATED), GENERATED],
     "prompt_tokens_total": [counter("tgi_request_input_length_sum")],
     "generated_tokens_total": [
-        counter("tgi_request_generated_tokens_sum"),
         Series("tgi_request_generated_tokens_total"),
+        counter("tgi_request_generated_tokens_sum"),
     ],
     "queue_time_seconds": [Mean(QUEUE_TIME), Series("tgi_request_queue_duration_seconds")],
     "request_duration": [Histogram(DURATION)],

@@ -57,7 +57,7 @@ ACCEPTED_TOKENS = PerGroup("vllm:spec_decode_num_accepted_tokens_total")
 
 def finished(reason: str) -> Born:
     """The V0 engine exposes a reason from its first request on, V1 all of them at once."""
-    return Born("vllm:num_requests_running", PerGroup("vllm:request_success_total", {"finished_reason": reason}))
+    return Born("0.6.6.post1", PerGroup("vllm:request_success_total", {"finished_reason": reason}))
 
 
 # As the original design has it: without a reason, and a histogram's name for one value.
@@ -72,7 +72,7 @@ REQUESTS: Table = {
     "time_per_output_token_seconds": [Mean(INTER_TOKEN), Mean(TIME_PER_TOKEN), TIME_PER_TOKEN],
     "input_tokens": [Mean(PROMPT_LENGTH), PROMPT_LENGTH],
     "output_tokens": [Mean(GENERATED_LENGTH), GENERATED_LENGTH],
-    "finished_total": [Born("vllm:num_requests_running", PerGroup("vllm:request_success_total"))],
+    "finished_total": [Born("0.6.6.post1", PerGroup("vllm:request_success_total"))],
     "prompt_tokens_total": [PROMPT_TOKENS],
     "generated_tokens_total": [GENERATED_TOKENS],
     "retracted_total": [PREEMPTIONS],
