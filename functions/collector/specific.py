@@ -78,12 +78,16 @@ class Router(Model):
 
 
 class VllmRequestMetrics(RequestMetrics):
+    """The original design's names beside ours."""
+
     e2e_latency_seconds: Number = Field(None, description="`request_duration_seconds`.")
     prompt_tokens: Number = Field(None, description="`input_tokens`.")
     generation_tokens: Number = Field(None, description="`output_tokens`.")
 
 
 class GpuMetrics(Model):
+    """vLLM's, in the original design."""
+
     cache_usage_perc: Number = Field(None, description="`cache_metrics.kv_usage_ratio`; 0 to 1, as vLLM's gauge.")
     memory_usage_bytes: Count = Field(
         None, description="`cache_metrics.cache_memory_usage_bytes`; vLLM does not say it."
@@ -93,6 +97,8 @@ class GpuMetrics(Model):
 
 
 class ThroughputMetrics(Model):
+    """vLLM's, in the original design."""
+
     prompt_tokens_total: Count = None
     generation_tokens_total: Count = Field(None, description="`request_metrics.generated_tokens_total`.")
     num_preemptions_total: Count = Field(None, description="`request_metrics.retracted_total`.")
@@ -101,6 +107,8 @@ class ThroughputMetrics(Model):
 
 
 class TgiRequestMetrics(RequestMetrics):
+    """The original design's names beside ours."""
+
     request_count: Count = Field(None, description="`tgi.request_count_total`.")
     queue_size: Count = Field(None, description="`system_metrics.num_requests_waiting`.")
     mean_time_per_token_seconds: Number = Field(None, description="`time_per_output_token_seconds`.")
@@ -110,6 +118,8 @@ class TgiRequestMetrics(RequestMetrics):
 
 
 class GenerationMetrics(Model):
+    """TGI's, in the original design."""
+
     input_length: Number = Field(None, description="`request_metrics.input_tokens`.")
     generated_tokens: Number = Field(None, description="`request_metrics.output_tokens`.")
     generated_tokens_total: Count = None

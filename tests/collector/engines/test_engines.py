@@ -1,13 +1,16 @@
 """What holds for every engine, and between them."""
 
 import json
+import re
+import textwrap
 
 import pytest
 
 from collector.engines import ENGINES
+from collector.exposition import parse
 from collector.response import render
-from collector.snapshot import CollectionResponse, TgiSnapshot, VllmSnapshot
-from support import ASKED_AT, PAGES, snapshot_of
+from collector.snapshot import CollectionResponse, ScrapeFacts, TgiSnapshot, VllmSnapshot
+from support import ASKED_AT, PAGES, ROOT, snapshot_of, target
 
 PAGE_OF = {"sglang": "sglang-0.5.23-dp2-load", "vllm": "vllm-0.33.0-dp2", "tgi": "tgi-documented"}
 OTHERS = [(engine, page) for engine in ENGINES for page in PAGE_OF if page != engine]
@@ -57,6 +60,27 @@ def test_whatever_is_not_missing_is_said(engine, page):
         section = getattr(snapshot, name)
         unsaid = {missing.removeprefix(f"{name}.") for missing in snapshot.missing if missing.startswith(name)}
         assert unsaid == set(section.missing())
+
+
+def test_the_readmes_example_is_an_engine():
+    [example] = re.findall(r"^ *```python\n(.*?)^ *```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    module = {}
+    exec(textwrap.dedent(example), module)  # noqa: S102 it is our own
+    page = """
+example:active{replica="0"} 2
+example:active{replica="1"} 3
+example:hits_total{replica="0"} 1
+example:queries_total{replica="0"} 4
+example:ttft_seconds_sum 6
+example:ttft_seconds_count 4
+"""
+    scrape = ScrapeFacts(duration_seconds=0.02, wire_bytes=1, page_bytes=1, samples=6, bad_lines=0)
+    snapshot = module["read_snapshot"](parse(page), target(), ASKED_AT, scrape)
+    assert snapshot.system_metrics.num_requests_running == 5
+    assert snapshot.cache_metrics.cache_hit_rate == 0.25
+    assert snapshot.request_metrics.time_to_first_token_seconds == 1.5
+    assert [(rank.dp_rank, rank.num_requests_running) for rank in snapshot.ranks] == [(0, 2), (1, 3)]
+    assert "cache_metrics.kv_usage_ratio" in snapshot.missing
 
 
 def test_vllms_answer_has_the_original_designs_names_beside_ours():
