@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.engines.sglang import read_snapshot
 from collector.exposition import parse
+from collector.pipeline import engine as engine_of
 from collector.snapshot import ScrapeFacts, Snapshot
 from collector.targets import Target
 
@@ -29,10 +29,10 @@ def target(**changes: object) -> Target:
     return Target.model_validate(fields | changes)
 
 
-def snapshot_of(page: bytes | str | Path) -> Snapshot:
-    """A page, or the file that holds it, as the SGLang engine reads it."""
+def snapshot_of(page: bytes | str | Path, engine: str = "sglang") -> Snapshot:
+    """A page, or the file that holds it, as an engine reads it."""
     exposition = parse(page.read_bytes() if isinstance(page, Path) else page)
     facts = ScrapeFacts(
         duration_seconds=0.02, wire_bytes=1000, page_bytes=1000, samples=len(exposition.samples), bad_lines=0
     )
-    return read_snapshot(exposition, target(), ASKED_AT, facts)
+    return engine_of(engine)(exposition, target(engine=engine), ASKED_AT, facts)

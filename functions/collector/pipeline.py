@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from itertools import chain, islice
 
 from collector import backoff, exposition, policy, scrape, store
 from collector.backoff import NO_FAILURES, State
-from collector.engines import sglang
 from collector.errors import CollectorError, LateError, NotAskedError
 from collector.exposition import Exposition
 from collector.item import milliseconds
@@ -26,7 +26,6 @@ from collector.targets import Key, Target
 Engine = Callable[[Exposition, Target, datetime, ScrapeFacts], Snapshot]
 Result = Outcome | Unfinished
 
-ENGINES: dict[str, Engine] = {"sglang": sglang.read_snapshot}
 # A server that hangs keeps one for its whole timeout, and the others go on with the rest: of 1,000 servers that take
 # 50 ms, one in twenty of which hangs, the last is asked after 0.5 s; with 64 threads it would be after 1.5 s.
 THREADS = 128
@@ -119,7 +118,7 @@ def observe(answer: Answer, state: State, deadline: float) -> Result:
         if time.monotonic() > deadline:
             raise OutOfTimeError("its page came, and there was no time left to read it")
         parsed = exposition.parse(page.body)
-        snapshot = ENGINES[target.engine](parsed, target, asked_at, _facts(page, parsed))
+        snapshot = engine(target.engine)(parsed, target, asked_at, _facts(page, parsed))
     except CollectorError as error:
         return Outcome(target, asked_at, error=error, state=backoff.after_scrape(state, target, None))
     except Exception as fault:
@@ -143,6 +142,13 @@ def _now() -> datetime:
     """In whole milliseconds, as it is stored: what is read back is what was answered."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+@functools.cache
+def engine(name: str) -> Engine:
+    """The engine of that name, loaded when it is first asked for."""
+    read_snapshot: Engine = import_module(f"collector.engines.{name}").read_snapshot
+    return read_snapshot
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from itertools import accumulate, takewhile
 from typing import Any
 
 from collector.exposition import Sample
+from collector.original import with_original_names
 from collector.snapshot import CollectionResponse, Snapshot
 
 # Lambda's 6 MB for a synchronous answer, less room for its envelope of status and headers.
@@ -38,6 +39,7 @@ def render(
     answer = response.model_dump(mode="json")
     if answer["metrics"] is None:
         return json.dumps(answer)
+    answer["metrics"] = with_original_names(answer["metrics"])
     # Plain dicts and one json.dumps: a model for each sample costs ten times as much.
     answer["metrics"]["raw_metrics"] = raw = [raw_metric(sample) for sample in samples]
     text = json.dumps(answer)

@@ -1,11 +1,16 @@
 """What is to be collected, when, and how long it may take."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 
-Engine = Literal["sglang"]
+from collector.engines import ENGINES
+
+if TYPE_CHECKING:
+    Engine = str  # mypy takes no Literal that is put together
+else:
+    Engine = Literal[ENGINES]
 InstanceId = Annotated[
     str,
     Field(
@@ -53,7 +58,7 @@ class Target(Model):
     """One server's page and the slot it is due in. A message of the queue is a list of them."""
 
     instance_id: InstanceId
-    engine: str = Field(description="A name in `engines.ENGINES`.")
+    engine: Engine
     endpoint: Endpoint
     timeout_seconds: TimeoutSeconds = 10.0
     slot_ms: int = Field(ge=0, description="The planned time, ms since 1970; the sort key of the stored item.")

@@ -7,6 +7,7 @@ import pytest
 from calls import EVENTS, call
 
 from collector import store
+from collector.engines import ENGINES
 from collector.snapshot import CollectionResponse
 from handlers import api
 from servers import PAGE, Server, keeps_alive, sends, whole
@@ -37,6 +38,32 @@ def test_a_collection_answers_with_the_contract_and_is_stored(serve):
     assert len(answer["metrics"]["raw_metrics"]) == answer["metrics"]["scrape"]["samples"] > 800
     CollectionResponse.model_validate(answer)
     assert store.read_newest("sglang-001").page == RECORDED
+
+
+@pytest.mark.parametrize(
+    ("engine", "page", "section", "field"),
+    [
+        ("vllm", "vllm-0.33.0-dp2", "gpu_metrics", "num_requests_running"),
+        ("tgi", "tgi-documented", "generation_metrics", "batch_current_size"),
+        ("sglang", "router-0.3.2-engine-metrics", "system_metrics", "num_requests_running"),
+    ],
+)
+def test_another_engine_is_collected_and_read_back_alike(serve, engine, page, section, field):
+    server = serve(sends(whole((PAGES / f"{page}.prom").read_bytes())))
+    body = {"instance_id": "other-001", "endpoint": url(server), "timeout": 2}
+    status, collected = call("collect", path=f"/api/v1/collect/{engine}", body=body)
+    assert (status, collected["success"], collected["metrics"]["engine"]) == (200, True, engine)
+    assert collected["metrics"][section][field] > 0
+    CollectionResponse.model_validate(collected)
+    assert call("metrics-newest", path=f"/api/v1/metrics/{engine}/other-001") == (200, collected)
+
+
+def test_an_engine_that_nobody_knows_is_422_and_the_known_ones_are_named():
+    status, answer = call(
+        "collect", path="/api/v1/collect/llamafile", body={"instance_id": "a", "endpoint": "http://a"}
+    )
+    assert (status, [wrong["field"] for wrong in answer["fields"]]) == (422, ["path.engine"])
+    assert all(f"'{engine}'" in answer["error"] for engine in ENGINES)
 
 
 def test_raw_metrics_can_be_left_out(serve):
@@ -190,6 +217,9 @@ def test_the_openapi_document_describes_the_contract():
     assert {"/api/v1/collect/{engine}", "/api/v1/metrics/{engine}/{instance_id}", "/api/v1/health"} <= set(
         document["paths"]
     )
+    [engine, *_] = document["paths"]["/api/v1/collect/{engine}"]["post"]["parameters"]
+    assert (engine["name"], tuple(engine["schema"]["enum"])) == ("engine", ENGINES)
+    assert {"VllmSnapshot", "TgiSnapshot", "Vllm", "Tgi", "Router"} <= set(document["components"]["schemas"])
     response = document["components"]["schemas"]["CollectionResponse"]
     assert {"success", "instance_id", "timestamp", "error", "error_code", "metrics"} == set(response["properties"])
 

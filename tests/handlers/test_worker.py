@@ -8,7 +8,7 @@ from itertools import count
 import boto3
 import pytest
 
-from collector import item, store
+from collector import item, pipeline, store
 from collector.backoff import State
 from collector.errors import RefusedError
 from collector.outcome import Outcome
@@ -129,13 +129,14 @@ def test_a_message_that_cannot_be_read_comes_back_with_its_reason_in_the_log_and
     assert len(items()) == 1
 
 
-def test_what_is_our_fault_concerns_one_target_and_its_message_alone(targets, caplog):
-    unknown = targets(engine="an-engine-of-tomorrow")
-    first, second = message(targets(), unknown, targets()), message(targets())
+def test_what_is_our_fault_concerns_one_target_and_its_message_alone(targets, caplog, monkeypatch):
+    engine = pipeline.engine
+    monkeypatch.setattr(pipeline, "engine", lambda name: {}[name] if name == "tgi" else engine(name))
+    first, second = message(targets(), targets(engine="tgi"), targets()), message(targets())
     assert run(first, second) == [first.message_id]
     assert len(items()) == 3
     [line] = [record for record in caplog.records if record.message == "message returned"]
-    assert (line.message_id, line.reason) == (first.message_id, "KeyError: 'an-engine-of-tomorrow'")
+    assert (line.message_id, line.reason) == (first.message_id, "KeyError: 'tgi'")
 
 
 def test_what_there_is_no_time_for_comes_back_and_the_rest_is_kept(targets):

@@ -6,16 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.snapshot import (
-    CacheMetrics,
-    CollectionResponse,
-    Distribution,
-    Quantile,
-    RankMetrics,
-    RequestMetrics,
-    Snapshot,
-    SystemMetrics,
-)
+from collector.sections import CacheMetrics, Distribution, Quantile, RequestMetrics, SystemMetrics
+from collector.snapshot import CollectionResponse, RankMetrics, Snapshot
 from local.table import describe
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)

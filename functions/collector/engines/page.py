@@ -6,16 +6,34 @@ one; a `Reading` has the values of one of them, or the differences of two.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from collector.columns import Layout
+from collector.engines.releases import NO_RANGE, Releases
 
 # Where one page shows two types, the one that answers the client counts: its requests went through the other too.
 ENGINE_TYPE_PREFERENCE = ("decode", "unified", "prefill")
 
 Indexes = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which labels say where a series comes from, and which families tell what ranks there are.
+
+    `families` are exposed by every rank; `model_families` name the model where no rank does yet.
+    """
+
+    families: Sequence[str]
+    model_families: Sequence[str] = ()
+    model: str = "model_name"
+    data: str = "dp_rank"
+    pipeline: str = "pp_rank"
+    tensor: str = "tp_rank"
+    worker: str = "worker_addr"  # on a page that a router gathers from several servers
 
 
 class Group(NamedTuple):
@@ -36,30 +54,25 @@ class Place(NamedTuple):
 class Page:
     """The series of a layout, looked up by their colon names; a series is where it stands.
 
-    `rank_families` are exposed by every rank: they tell which ranks and engine types there are. `model_families` name
-    the model where no rank does yet. `proves` says whether the page's families prove a release. What sources find out
-    about the page they keep in `memo`.
+    What sources find out about the page they keep in `memo`.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        rank_families: Iterable[str],
-        model_families: Iterable[str],
-        proves: Callable[[str], bool],
-    ) -> None:
-        self.proves = proves
+    def __init__(self, layout: Layout, ranks: Ranks, releases: Releases | None = None) -> None:
+        self._ranks = ranks
+        self._releases = releases
         self.les = layout.les
         self.memo: dict[Any, Any] = {}
         self._series, self._by_name = layout.series, layout.by_name
         self._by_group: dict[str, Mapping[Group, Indexes]] = {}
-        of_ranks = [index for name in rank_families for index in self._all_indexes(name)]
-        of_models = [index for name in model_families for index in self._all_indexes(name)]
+        of_ranks = [index for name in ranks.families for index in self._all_indexes(name)]
+        of_models = [index for name in ranks.model_families for index in self._all_indexes(name)]
         self.engine_types = _by_preference(
             self.label_values(of_ranks, "engine_type") or self.label_values(of_models, "engine_type")
         )
         self.engine_type = next(iter(self.engine_types), None)
-        self.models = tuple(sorted(self.label_values([*of_ranks, *of_models], "model_name")))
+        self.models = tuple(sorted(self.label_values([*of_ranks, *of_models], ranks.model)))
+        # Some families leave the model out where their siblings on the same server name it.
+        self._unnamed_model = self.models[0] if len(self.models) == 1 else ""
         self._ranks_by_group: dict[Group, set[tuple[int, int]]] = defaultdict(set)
         for index in self._of_engine_type(of_ranks):
             group, rank = self._place(index)
@@ -69,13 +82,22 @@ class Page:
             self._ranks_by_group, key=lambda group: (group.worker, group.model, _number(group.dp_rank))
         )
 
-    @property
+        self.version_range = releases.range_of(self) if releases else NO_RANGE
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self._all_indexes(name))
+
+    def proves(self, since: str) -> bool:
+        """Whether its families prove a release; a family that is on it, for an engine whose releases are not told."""
+        return self._releases.reaches(self.version_range, since) if self._releases else since in self
+
+    @cached_property
     def ranks_per_group(self) -> int | None:
         """Tensor times pipeline ranks, where every group has as many; None where the page does not say."""
         sizes = {len(ranks) for ranks in self._ranks_by_group.values()}
         return sizes.pop() if len(sizes) == 1 else None
 
-    @property
+    @cached_property
     def has_tokenizer(self) -> bool:
         """False on the page of a multi-node server's later nodes, which hold none of the tokenizer's series."""
         ranks = {rank for group in self._ranks_by_group.values() for rank in group}
@@ -103,7 +125,7 @@ class Page:
             for index in self.indexes(name):
                 group, rank = self._place(index)
                 of_group = ranks.setdefault(group, {})
-                of_group.setdefault((rank, self.labels(index).get("dp_rank", "")), []).append(index)
+                of_group.setdefault((rank, self.labels(index).get(self._ranks.data, "")), []).append(index)
             self._by_group[name] = {group: self._totals(of_group[min(of_group)]) for group, of_group in ranks.items()}
         return self._by_group[name]
 
@@ -128,9 +150,14 @@ class Page:
 
     def _place(self, index: int) -> Place:
         labels = self.labels(index)
-        # Some families say dp_rank="0" where their siblings on the same server say nothing.
-        group = Group(labels.get("worker_addr", ""), labels.get("model_name", ""), labels.get("dp_rank") or "0")
-        return Place(group, (_number(labels.get("pp_rank")), _number(labels.get("tp_rank"))))
+        ranks = self._ranks
+        group = Group(
+            labels.get(ranks.worker, ""),
+            labels.get(ranks.model) or self._unnamed_model,
+            # Some families say dp_rank="0" where their siblings on the same server say nothing.
+            labels.get(ranks.data) or "0",
+        )
+        return Place(group, (_number(labels.get(ranks.pipeline)), _number(labels.get(ranks.tensor))))
 
     def _totals(self, indexes: Indexes) -> Indexes:
         """Without a breakdown by priority beside its total; one series where only the process id differs."""
@@ -153,6 +180,9 @@ class Reading:
     def total(self, indexes: Indexes) -> float | None:
         """The sum of those that are finite; None where none is."""
         values = self.values
+        if len(indexes) == 1:  # as most values are
+            value = values[indexes[0]]
+            return value if math.isfinite(value) else None
         finite = [value for index in indexes if math.isfinite(value := values[index])]
         return sum(finite) if finite else None
 

@@ -1,12 +1,10 @@
-"""Which SGLang release a page is from, told by the families on it: no page names its version.
+"""SGLang's releases, and the families that tell a page's.
 
 Read off 36 released wheels, 0.2.15 to 0.5.23, by instantiating their metric collectors; a release is the first or last
 *checked* one that shows a family. A family without `_bucket` and `_count` is a gauge or counter.
 """
 
-from collections.abc import Container
-
-from collector.snapshot import VersionRange
+from collector.engines.releases import Releases
 
 RELEASES = (
     "0.3.5.post2", "0.3.6.post3", "0.4.1.post7", "0.4.3.post4", "0.4.4.post4", "0.4.5.post3", "0.4.6", "0.4.6.post5",
@@ -102,21 +100,10 @@ BESIDE_RUNNING = (
     "prealloc_full_token_usage",
 )  # fmt: skip
 
-_ORDER = {release: place for place, release in enumerate(RELEASES)}
-_FIRST = {family: release for release, families in FIRST_SEEN.items() for family in families}
-
-
-def version_range(names: Container[str]) -> VersionRange:
-    """The releases that expose such a page, given the names of its samples without their prefix."""
-    at_least = max(
-        (release for family, release in _FIRST.items() if family in names), key=_ORDER.__getitem__, default=None
-    )
-    too_new = [RELEASES[_ORDER[release] + 1] for family, release in LAST_SEEN.items() if family in names]
-    if "num_running_reqs" in names:
-        too_new += [_FIRST[family] for family in BESIDE_RUNNING if family not in names]
-    return VersionRange(at_least=at_least, before=min(too_new, key=_ORDER.__getitem__, default=None))
-
-
-def reaches(version: VersionRange, release: str) -> bool:
-    """Whether the page proves that its server is of this release or a later one."""
-    return version.at_least is not None and _ORDER[version.at_least] >= _ORDER[release]
+SGLANG = Releases(
+    RELEASES,
+    {release: [f"sglang:{family}" for family in families] for release, families in FIRST_SEEN.items()},
+    {f"sglang:{family}": release for family, release in LAST_SEEN.items()},
+    anchor="sglang:num_running_reqs",
+    beside=[f"sglang:{family}" for family in BESIDE_RUNNING],
+)

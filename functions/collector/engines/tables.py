@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol
 
 from collector.distributions import Buckets
 from collector.engines.page import Indexes, Page, Reading
-from collector.snapshot import Distribution
+from collector.sections import Distribution, Model
 
 SPLIT_AT_MOST = 32
 
@@ -76,9 +77,10 @@ class Series:
     across: Across = total
 
     def read(self, at: Reading, suffix: str = "") -> float | None:
-        known = {
-            part: value for part, indexes in self.parts(at, suffix).items() if (value := at.total(indexes)) is not None
-        }
+        parts = self.parts(at, suffix)
+        if not parts:
+            return None
+        known = {part: value for part, indexes in parts.items() if (value := at.total(indexes)) is not None}
         return self.across(known, at) * self.scale if known else None
 
     def parts(self, at: Reading, suffix: str = "") -> Mapping[Any, Indexes]:
@@ -137,8 +139,23 @@ class RankBlind(PerGroup):
 
 
 @dataclass(frozen=True, eq=False)
+class FromLabel(PerGroup):
+    """A number that stands in a label of an `_info` series, whose own value is 1."""
+
+    label: str = ""
+
+    def read(self, at: Reading, suffix: str = "") -> float | None:
+        texts = {group: at.page.labels(indexes[0]).get(self.label, "") for group, indexes in self.parts(at).items()}
+        known = {group: float(text) for group, text in texts.items() if text.isdecimal() and len(text) < 20}
+        return self.across(known, at) * self.scale if known else None
+
+
+@dataclass(frozen=True, eq=False)
 class Born:
-    """A counter that is exposed from its first event on: 0 until then, where the page proves a release that has it."""
+    """A counter that is exposed from its first event on: 0 until then, where the page proves `since`.
+
+    That is a release that has it or, for an engine whose releases are not told, a family that is there before it.
+    """
 
     since: str
     counter: Series
@@ -162,6 +179,11 @@ class Until:
         return None if at.page.proves(self.gone_by) else self.source.read(at)
 
 
+def status_class(code: str) -> str:
+    """`2xx`, `5xx`, …"""
+    return code[:1] + "xx"
+
+
 @dataclass(frozen=True, eq=False)
 class By:
     """A counter split by a label's values; past the first few, which no real server has, they are `other`."""
@@ -169,23 +191,31 @@ class By:
     label: str
     counter: Series
     name_of: Callable[[str], str] = str
+    passes_over: Callable[[Mapping[str, str]], bool] | None = None  # by the other labels
 
     def read(self, at: Reading) -> dict[str, float] | None:
-        split: dict[str, float] = defaultdict(float)
-        for name, counter in self._counters(at.page):
-            split[name if name in split or len(split) < SPLIT_AT_MOST else "other"] += counter.read(at) or 0.0
-        return dict(split) or None
+        split = self._split(at)
+        return None if split is None else {name: at.total(indexes) or 0.0 for name, indexes in split.items()}
 
-    def _counters(self, page: Page) -> list[tuple[str, Series]]:
-        """A source for each of the label's values, with its name."""
-        counters: list[tuple[str, Series]] | None = page.memo.get(self)
-        if counters is None:
-            found = sorted(page.label_values(page.indexes(self.counter.name), self.label))
-            where = self.counter.where
-            counters = page.memo[self] = [
-                (self.name_of(value), replace(self.counter, where={**where, self.label: value})) for value in found
-            ]
-        return counters
+    def _split(self, at: Reading) -> Mapping[str, Indexes] | None:
+        """The series by name; None where none has the label."""
+        key = self, at.group
+        if key not in at.page.memo:
+            by_value: dict[str, list[int]] = defaultdict(list)
+            for index in chain.from_iterable(self.counter.parts(at).values()):
+                by_value[at.page.labels(index).get(self.label, "")].append(index)
+            by_value.pop("", None)
+            at.page.memo[key] = self._named(by_value, at.page) if by_value else None
+        split: Mapping[str, Indexes] | None = at.page.memo[key]
+        return split
+
+    def _named(self, by_value: Mapping[str, Indexes], page: Page) -> Mapping[str, Indexes]:
+        split: dict[str, list[int]] = defaultdict(list)
+        for value, indexes in sorted(by_value.items()):
+            if counted := [i for i in indexes if not (self.passes_over and self.passes_over(page.labels(i)))]:
+                name = self.name_of(value)
+                split[name if name in split or len(split) < SPLIT_AT_MOST else "other"] += counted
+        return split
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +263,18 @@ class Histogram:
             common = {bound: indexes for bound, indexes in by_bound.items() if len(indexes) == everywhere}
             buckets = at.page.memo[self] = list(common), list(zip(*common.values(), strict=True))
         return buckets
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part that a server may lack altogether, with a table of its own: None when the page shows nothing of it."""
+
+    model: type[Model]
+    table: Table
+
+    def read(self, at: Reading) -> Model | None:
+        values = read(self.table, at)
+        return self.model(**values) if values else None
 
 
 def _bound(le: str | None) -> float | None:

@@ -54,7 +54,7 @@ def test_a_busy_rank_beside_an_idle_one_is_not_averaged_away():
     assert snapshot.cache_metrics.kv_usage_ratio > snapshot.cache_metrics.kv_usage_mean_ratio
 
 
-@pytest.mark.parametrize("page", sorted(PAGES.glob("*.prom")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted(PAGES.glob("sglang-*.prom")), ids=lambda page: page.stem)
 def test_a_real_page_proves_its_release_and_accounts_for_its_pool(page):
     snapshot = snapshot_of(page)
     cache = snapshot.cache_metrics

@@ -1,0 +1,84 @@
+"""From a page to a snapshot, for every engine alike: what an engine calls things is in its tables."""
+
+from collections import Counter
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
+from collector.columns import Layout
+from collector.engines.page import Group, Page, Ranks, Reading
+from collector.engines.releases import Releases
+from collector.engines.tables import Table, read
+from collector.exposition import Exposition
+from collector.sections import CacheMetrics, RequestMetrics, SystemMetrics
+from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot
+from collector.targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """Tables for the three sections and the ranks of a snapshot, and for what only this engine says: its `own`.
+
+    A field that no table names is None: "the server does not say".
+    """
+
+    ranks: Ranks
+    requests: Table = field(default_factory=dict)
+    cache: Table = field(default_factory=dict)
+    system: Table = field(default_factory=dict)
+    rank: Table = field(default_factory=dict)
+    own: Table = field(default_factory=dict)  # fields of the snapshot itself, as `vllm`
+    releases: Releases | None = None
+    engine_type: str | None = None  # where no label says it
+    _pages: MutableMapping[Layout, Page] = field(default_factory=WeakKeyDictionary, repr=False)
+
+    def read_snapshot(
+        self, exposition: Exposition, target: Target, asked_at: datetime, scrape: ScrapeFacts
+    ) -> Snapshot:
+        """A page as one server's snapshot: ranks folded, versions bridged, None where the page says nothing."""
+        page = self._page_of(exposition.layout)
+        at = Reading(page, exposition.values)
+        requests = RequestMetrics(**read(self.requests, at))
+        cache = CacheMetrics(**read(self.cache, at))
+        system = SystemMetrics(**read(self.system, at))
+        sections = {"request_metrics": requests, "cache_metrics": cache, "system_metrics": system}
+        return Snapshot(
+            timestamp=asked_at,
+            instance_id=target.instance_id,
+            endpoint=target.endpoint,
+            request_metrics=requests,
+            cache_metrics=cache,
+            system_metrics=system,
+            engine=target.engine,
+            engine_type=self.engine_type or page.engine_type,
+            other_engine_types=page.engine_types[1:],
+            models=page.models,
+            version_range=page.version_range,
+            ranks=self._ranks(at),
+            missing=tuple(f"{name}.{unsaid}" for name, section in sections.items() for unsaid in section.missing()),
+            scrape=scrape,
+            **read(self.own, at),
+        )
+
+    def _page_of(self, layout: Layout) -> Page:
+        page = self._pages.get(layout)
+        if page is None:
+            page = self._pages[layout] = Page(layout, self.ranks, self.releases)
+        return page
+
+    def _ranks(self, at: Reading) -> tuple[RankMetrics, ...]:
+        of_worker = Counter(group.worker for group in at.page.groups)
+        return tuple(self._rank(at, group, alone=of_worker[group.worker] == 1) for group in at.page.groups)
+
+    def _rank(self, at: Reading, group: Group, alone: bool) -> RankMetrics:
+        pp_rank, tp_rank = at.page.lowest_rank(group)
+        return RankMetrics(
+            dp_rank=None if alone or not group.dp_rank.isdecimal() else int(group.dp_rank),
+            pp_rank=pp_rank,
+            tp_rank=tp_rank,
+            engine_type=at.page.engine_type,
+            model_name=group.model or None,
+            worker=group.worker or None,
+            **read(self.rank, replace(at, group=group)),
+        )
