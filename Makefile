@@ -44,7 +44,7 @@ lint: $(DEVELOPMENT) $(TOOLS)  ## Style, types and the template
 build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
 	.venv-tools/bin/sam build
 
-bench: $(DEVELOPMENT)  ## The parser against prometheus_client, as ratios
+bench: $(DEVELOPMENT)  ## The parser against prometheus_client, quantiles against histogram_quantile, as ratios
 	$(PYTHON) -m tests.bench
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)

@@ -38,7 +38,7 @@ class Model(BaseModel):
 
 class Quantile(Model):
     value: Number = Field(
-        description="The estimate, on a curve through the bucket that its neighbours bend; the lower bound in the last."
+        description="The estimate, shaped by the buckets beside and by the sum; in the last bucket its lower bound."
     )
     linear: Number = Field(
         None, description="The same on a straight line through the bucket: Prometheus' `histogram_quantile`."

@@ -1,47 +1,32 @@
 """Quantiles out of buckets against the true ones, beside the straight line of Prometheus' `histogram_quantile`.
 
 Observations are drawn, or those that were driven into the servers whose pages lie beside the repository. A drawn
-sample is stretched many times, to fall anywhere in the buckets of each histogram; its median lies above the first
-bucket, where the two estimates are one. An error is relative to the true quantile, the smallest observation with a
-share q at or below it. Means are over p50, p90, p95 and p99, medians without p50; quantiles beyond the last bound are
-left out.
+sample is stretched many times, to fall anywhere in the buckets of each histogram, its median above the first. An error
+is relative to the true quantile, the smallest observation with a share q at or below it. Means are over p50, p90, p95
+and p99, medians without p50; quantiles beyond the last bound are left out.
 
-Where a distribution ends on a bound, the straight line is right and no smooth curve can be: those rows have no ceiling.
+Where a distribution ends on a bound a straight line can be exact, which no smooth curve is: those rows have no ceiling.
 """
 
 import json
 import math
-import random
 import statistics
 import time
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-from tests.support import SHARED, snapshot_of
+from tests.bench.latencies import BOUNDS, ENDING_AT_ONE, NOT_SMOOTH, SMOOTH, Draw, rng
+from tests.support import PAGES, SHARED, snapshot_of
 
 from collector.distributions import QUANTILES, Buckets
+from collector.exposition import parse
 from collector.snapshot import Distribution, Quantile
 
-# As the pages of SGLang 0.5.23 and vLLM 0.33.0 show them.
-BOUNDS = {
-    "sglang:time_to_first_token": "0.1 0.2 0.4 0.6 0.8 1 2 4 6 8 10 20 40 60 80 100 200 400",
-    "sglang:inter_token_latency": "0.002 0.004 0.006 0.008 0.01 0.015 0.02 0.025 0.03 0.035 0.04 0.06 0.08 0.1 0.2 0.4"
-    " 0.6 0.8 1 2 4 6 8",
-    "sglang:e2e_request_latency": "0.1 0.2 0.4 0.6 0.8 1 2 4 6 8 10 20 40 60 80 100 200 400 600 1200 1800 2400",
-    "sglang:queue_time": "0 0.001 0.005 0.01 0.05 0.1 0.2 0.5 1 2 3 4 5 10 15 20 30 40 50 60 70 80 90 100 200 300 400"
-    " 500 600 700 800 900 1000 1200 1400 1600 1800 2000 2500 3000",
-    "vllm:time_to_first_token": "0.001 0.005 0.01 0.02 0.04 0.06 0.08 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10 20 40 80 160 640"
-    " 2560",
-    "vllm:inter_token_latency": "0.01 0.025 0.05 0.075 0.1 0.15 0.2 0.3 0.4 0.5 0.75 1 2.5 5 7.5 10 20 40 80",
-    "vllm:e2e_request_latency": "0.3 0.5 0.8 1 1.5 2 2.5 5 10 15 20 30 40 50 60 120 240 480 960 1920 7680",
-}
-SMOOTH_CEILING, ANY_CEILING, TIME_CEILING = 0.5, 1.0, 2.5
-ROUNDS, QUANTILES_PER_ROUND = 15, 4000
-
-rng = random.Random(1982)
-Draw = Callable[[], float]
+SMOOTH_CEILING, ANY_CEILING, TIME_CEILING = 0.5, 1.0, 3.5
+ROUNDS, PAGES_PER_ROUND = 15, 25
 
 
 class Error(NamedTuple):
@@ -53,93 +38,25 @@ class Error(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Distributions that are held to the same ceiling, each a function that makes one to draw from."""
+    """Distributions that are drawn from, and held to a ceiling, in the same way."""
 
     name: str
     ceiling: float
     sizes: Sequence[int]  # observations in each sample
     stretches: int  # of a sample, per histogram
     distributions: dict[str, Callable[[], Draw]]
+    sum_is_known: bool = True
     ends_on_a_bound: bool = False
 
 
-def lognormal(sigma: float, median: float = 1) -> Draw:
-    return lambda: rng.lognormvariate(math.log(median), sigma)
-
-
-def mixture(share: float, one: Draw, other: Draw) -> Draw:
-    return lambda: one() if rng.random() < share else other()
-
-
-def two_peaks() -> Draw:
-    return mixture(rng.uniform(0.2, 0.9), lognormal(0.15), lognormal(0.15, median=rng.uniform(3, 20)))
-
-
-def uniform() -> Draw:
-    start, width = rng.random(), rng.uniform(0.3, 3)
-    return lambda: rng.uniform(start, start + width)
-
-
-def spikes() -> Draw:
-    values = [rng.lognormvariate(0, 1) for _ in range(rng.randint(2, 6))]
-    weights = [rng.expovariate(1) for _ in values]
-    return lambda: rng.choices(values, weights)[0]
-
-
-def capped(sigma: float) -> Draw:
-    draw = lognormal(sigma, median=rng.uniform(0.4, 1))
-    return lambda: min(draw(), 1.0)
-
-
-def constant() -> float:
-    return 1.0
-
-
-SMOOTH: dict[str, Callable[[], Draw]] = {
-    "lognormal, sigma 0.3": lambda: lognormal(0.3),
-    "lognormal, sigma 0.6": lambda: lognormal(0.6),
-    "lognormal, sigma 1": lambda: lognormal(1),
-    "lognormal, sigma 1.5": lambda: lognormal(1.5),
-    "exponential": lambda: lambda: rng.expovariate(1),
-    "gamma, shape 2": lambda: lambda: rng.gammavariate(2, 1),
-    "gamma, shape 4": lambda: lambda: rng.gammavariate(4, 1),
-    "Weibull, shape 1.5": lambda: lambda: rng.weibullvariate(1, 1.5),
-    "Pareto, exponent 1.5": lambda: lambda: rng.paretovariate(1.5),
-    "Pareto, exponent 2.5": lambda: lambda: rng.paretovariate(2.5),
-    "cache hits and misses": lambda: mixture(0.6, lognormal(0.3, median=0.15), lognormal(0.6, median=1.2)),
-}
 GROUPS = [
     Group("smooth, 20,000 observations", SMOOTH_CEILING, [20_000] * 3, 40, SMOOTH),
     Group("smooth, 1,000 observations", SMOOTH_CEILING, [1000] * 10, 12, SMOOTH),
+    Group("smooth, 1,000 observations, sum unknown", SMOOTH_CEILING, [1000] * 10, 12, SMOOTH, sum_is_known=False),
     Group("smooth, 5 to 50 observations", ANY_CEILING, [5, 10, 20, 50] * 25, 3, SMOOTH),
-    Group(
-        "not smooth, 1,000 observations",
-        ANY_CEILING,
-        [1000] * 40,
-        4,
-        {
-            "two narrow peaks": two_peaks,
-            "uniform": uniform,
-            "two to six spikes": spikes,
-            "constant": lambda: constant,
-            "constant, and 10 % later": lambda: mixture(0.9, constant, lognormal(0.8, median=2)),
-            "constant and a jitter": lambda: lambda: 1 + 0.05 * rng.expovariate(1),
-            "lognormal, sigma 0.05": lambda: lognormal(0.05),
-            "capped lognormal": lambda: capped(0.5),
-        },
-    ),
-    Group(
-        "ends on a bound, 1,000 observations",
-        math.inf,
-        [1000] * 40,
-        4,
-        {
-            "uniform from 0": lambda: lambda: 1 - rng.random(),
-            "capped lognormal": lambda: capped(0.5),
-            "constant": lambda: constant,
-        },
-        ends_on_a_bound=True,
-    ),
+    Group("not smooth, 1,000 observations", ANY_CEILING, [1000] * 40, 4, NOT_SMOOTH),
+    Group("not smooth, 1,000 observations, sum unknown", ANY_CEILING, [1000] * 40, 4, NOT_SMOOTH, sum_is_known=False),
+    Group("ends on a bound, 1,000 observations", math.inf, [1000] * 40, 4, ENDING_AT_ONE, ends_on_a_bound=True),
 ]
 
 
@@ -147,19 +64,17 @@ def drawn_errors(group: Group, distribution: Callable[[], Draw]) -> Iterator[Err
     for size in group.sizes:
         draw = distribution()
         sample = sorted(draw() for _ in range(size))
-        for bounds in (list(map(float, text.split())) for text in BOUNDS.values()):
+        total = math.fsum(sample) if group.sum_is_known else math.nan
+        for bounds in BOUNDS.values():
             edges = [bound for bound in bounds if bound > 0]
             for _ in range(group.stretches):
                 if group.ends_on_a_bound:
                     unit = rng.choice(edges[1:])
                 else:
                     unit = edges[1] * (bounds[-1] / 12 / edges[1]) ** rng.random() / statistics.median(sample)
-                yield from errors(bucketed(sample, unit, bounds).summarise(), sample, unit)
-
-
-def bucketed(sample: Sequence[float], unit: float, bounds: Iterable[float]) -> Buckets:
-    counts = {bound: float(bisect_right(sample, bound, key=lambda value: value * unit)) for bound in bounds}
-    return Buckets({**counts, math.inf: float(len(sample))})
+                counts = {bound: bisect_right(sample, bound, key=lambda value: value * unit) for bound in bounds}
+                buckets = Buckets({**counts, math.inf: size}, total * unit)
+                yield from errors(buckets.summarise(), sample, unit)
 
 
 def errors(distribution: Distribution, sample: Sequence[float], unit: float = 1) -> Iterator[Error]:
@@ -197,33 +112,53 @@ def driven_errors() -> dict[str, list[Error]]:
 
 
 def times_as_long() -> float:
-    """A quantile against one on a straight line alone, each in the answer's model: CPU time, the median of rounds."""
-    sample = sorted(rng.lognormvariate(0, 1) for _ in range(1000))
-    buckets = bucketed(sample, 1, map(float, BOUNDS["sglang:time_to_first_token"].split()))
-    shares = list(QUANTILES.values()) * (QUANTILES_PER_ROUND // len(QUANTILES))
-    rounds = [
-        cpu_seconds(buckets.quantile, shares) / cpu_seconds(straight_line(buckets), shares) for _ in range(ROUNDS)
-    ]
-    return statistics.median(rounds)
+    """The quantiles of a page's histograms against those on straight lines alone: CPU time, the median of rounds."""
+    found = list(histograms((PAGES / "sglang-0.5.23-dp2-load.prom").read_bytes()))
+
+    def ours() -> None:
+        for histogram in found:
+            on_curves(Buckets(histogram.cumulative, histogram.total))
+
+    def straight() -> None:
+        for histogram in found:
+            on_straight_lines(histogram.cumulative)
+
+    return statistics.median(cpu_seconds(ours) / cpu_seconds(straight) for _ in range(ROUNDS))
 
 
-def straight_line(buckets: Buckets) -> Callable[[float], Quantile]:
-    bounds, counts = [0.0, *buckets.cumulative], [0.0, *buckets.cumulative.values()]
+def histograms(page: bytes) -> Iterator[Buckets]:
+    """Those that observed something, each added up over all its series."""
+    cumulative: dict[str, dict[float, float]] = defaultdict(lambda: defaultdict(float))
+    totals: dict[str, float] = defaultdict(float)
+    for sample in parse(page).samples:
+        if sample.name.endswith("_bucket"):
+            cumulative[sample.name.removesuffix("_bucket")][float(sample.labels["le"])] += sample.value
+        elif sample.name.endswith("_sum"):
+            totals[sample.name.removesuffix("_sum")] += sample.value
+    return (Buckets(dict(buckets), totals[name]) for name, buckets in cumulative.items() if buckets[math.inf])
 
-    def quantile(q: float) -> Quantile:
+
+def on_curves(buckets: Buckets) -> list[Quantile | None]:
+    return [buckets.quantile(q) for q in QUANTILES.values()]
+
+
+def on_straight_lines(cumulative: Mapping[float, float]) -> list[Quantile]:
+    bounds = [0.0, *sorted(cumulative)]
+    counts = list(accumulate(map(cumulative.__getitem__, bounds[1:]), max, initial=0.0))
+    quantiles = []
+    for q in QUANTILES.values():
         rank = q * counts[-1]
         at = bisect_left(counts, rank, lo=1)
         lower, upper, below, upto = bounds[at - 1], bounds[at], counts[at - 1], counts[at]
-        value = lower + (upper - lower) * (rank - below) / (upto - below)
-        return Quantile(value=value, lower_bound=lower, upper_bound=upper, in_last_bucket=False)
+        value = lower if upper == math.inf else lower + (upper - lower) * (rank - below) / (upto - below)
+        quantiles.append(Quantile(value=value, lower_bound=lower, upper_bound=upper, in_last_bucket=upper == math.inf))
+    return quantiles
 
-    return quantile
 
-
-def cpu_seconds(quantile: Callable[[float], object], shares: Iterable[float]) -> float:
+def cpu_seconds(read: Callable[[], object]) -> float:
     start = time.process_time()
-    for q in shares:
-        quantile(q)
+    for _ in range(PAGES_PER_ROUND):
+        read()
     return time.process_time() - start
 
 

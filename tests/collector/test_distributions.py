@@ -1,5 +1,5 @@
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from statistics import NormalDist
 
 import pytest
@@ -24,6 +24,7 @@ TTFT_BOUNDS = [0.1, 0.2, 0.4, 0.6, 0.8, 1, 2, 4, 6, 8, 10, 20, 40, 60, 80, 100, 
         pytest.param({1: 5, 2: 5, 4: 10, INF: 10}, 0.9, 3.6, 2, 4, id="an-empty-bucket-is-passed-over"),
         pytest.param({-1: 5, 1: 10, INF: 10}, 0.25, -1, None, -1, id="negative-first-bucket-has-no-beginning"),
         pytest.param({1: 5, 2: 4, 4: 10, INF: 10}, 0.99, 3.96, 2, 4, id="a-bucket-one-ahead-of-the-next"),
+        pytest.param({1: 0, 3: 10, INF: 10}, 0, 1, 1, 3, id="none-below-where-the-first-begin"),
         pytest.param({1: 5, 3: 10}, 1, 3, 1, 3, id="no-bucket-without-end"),
         pytest.param({1e-200: 1, 1e200: 3, INF: 5}, 0.4, 5e199, 1e-200, 1e200, id="too-wide-for-a-ratio"),
     ],
@@ -41,7 +42,7 @@ def test_a_quantile_lies_on_a_straight_line_where_nothing_tells_the_shape(cumula
         pytest.param({1: 0, 2: 8, 4: 16, 8: 24, INF: 24}, 0.5, 2 * 2**0.5, 3, id="even-over-log-x"),
         pytest.param({1: 8, 2: 16, INF: 24}, 0.5, 2**0.5, 1.5, id="neighbours-of-unknown-density"),
         pytest.param({1: 0, 2: 1, 4: 5, 8: 6, INF: 6}, 0.5, 2 * 2**0.5, 3, id="the-same-on-either-side"),
-        pytest.param({1: 0, 2: 1, 4: 5, 8: 6, INF: 6}, 1 - 1 / 24, 4 * 2**0.5, 7, id="thins-out-to-nothing"),
+        pytest.param({1: 0, 2: 1, 4: 5, 8: 6, INF: 6}, 1 - 1 / 24, 4 * 2**0.6, 7, id="thins-out-to-nothing"),
     ],
 )
 def test_a_quantile_lies_on_a_curve_that_its_neighbours_bend(cumulative, q, value, linear):
@@ -49,11 +50,43 @@ def test_a_quantile_lies_on_a_curve_that_its_neighbours_bend(cumulative, q, valu
     assert (quantile.value, quantile.linear) == (pytest.approx(value), pytest.approx(linear))
 
 
+@pytest.mark.parametrize(
+    ("cumulative", "total", "q", "value"),
+    [
+        pytest.param({1: 0, 2: 10, INF: 10}, 18, 0.5, 1.8, id="all-in-one-bucket"),
+        pytest.param({1: 10, INF: 10}, 2, 0.5, 0.2, id="all-in-the-first-bucket"),
+        pytest.param({1: 0, 2: 10, INF: 10}, 18, 0.9, 1 + 3.6 / 3.7, id="four-times-the-odds"),
+        pytest.param({1: 0, 2: 10, INF: 10}, 20, 0.5, 1.98, id="never-quite-at-an-end"),
+        pytest.param({1: 10, 2: 10, 4: 20, INF: 20}, 40, 0.25, 0.6, id="a-bucket-takes-up-what-it-can"),
+        pytest.param({1: 10, 2: 10, 4: 20, INF: 20}, 40, 0.75, 3.4, id="a-wider-one-takes-up-more"),
+    ],
+)
+def test_the_sum_of_all_observations_leans_the_curve(cumulative, total, q, value):
+    assert Buckets(cumulative, total).quantile(q).value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("cumulative", "total"),
+    [
+        pytest.param({1: 0, 2: 10, INF: 10}, math.nan, id="none-given"),
+        pytest.param({1: 0, 2: 10, INF: 10}, 9, id="less-than-the-buckets-allow"),
+        pytest.param({1: 0, 2: 10, INF: 10}, 21, id="more-than-the-buckets-allow"),
+        pytest.param({1: 0, 2: 10, 4: 10, INF: 11}, 18, id="some-in-the-last-bucket"),
+        pytest.param({-1: 2, 1: 2, 2: 12, INF: 12}, 18, id="some-in-a-bucket-without-a-beginning"),
+    ],
+)
+def test_a_sum_that_tells_nothing_leans_nothing(cumulative, total):
+    buckets = Buckets(cumulative, total)
+    assert buckets.quantile(0.5) == Buckets(cumulative).quantile(0.5)
+
+
+@pytest.mark.parametrize("total", [1e6, math.nan], ids=["with-a-sum", "without"])
 @pytest.mark.parametrize("sigma", [0.4, 0.6, 1, 1.5])
 @pytest.mark.parametrize("median", [0.3, 0.5, 0.9, 1.7, 3, 7])
-def test_the_curve_is_nearer_to_smooth_latencies_than_the_straight_line(median, sigma):
+def test_the_curve_is_nearer_to_smooth_latencies_than_the_straight_line(median, sigma, total):
     latencies = NormalDist(math.log(median), sigma)
-    buckets = Buckets({bound: 1e6 * latencies.cdf(math.log(bound)) for bound in TTFT_BOUNDS} | {INF: 1e6})
+    cumulative = {bound: 1e6 * latencies.cdf(math.log(bound)) for bound in TTFT_BOUNDS} | {INF: 1e6}
+    buckets = Buckets(cumulative, total * median * math.exp(sigma**2 / 2))
     curved, straight = 0.0, 0.0
     for q in (0.5, 0.75, 0.9, 0.95, 0.99):
         true, quantile = math.exp(latencies.inv_cdf(q)), buckets.quantile(q)
@@ -86,6 +119,12 @@ def test_a_histogram_without_a_sum_has_quantiles_and_no_mean():
     assert distribution.p50.value == 0.5
 
 
+def test_counts_beyond_all_floats_are_no_count():
+    distribution = Buckets({1: 1e308, INF: INF}, total=1).summarise()
+    assert distribution.count is None
+    assert distribution.p50.in_last_bucket
+
+
 # Laws
 
 observations = st.lists(st.floats(0.001, 1000), min_size=1, max_size=200)
@@ -93,16 +132,15 @@ bounds = st.lists(st.floats(0.01, 500), min_size=1, max_size=20, unique=True).ma
 shares = st.floats(0.01, 1)
 
 
-def cumulated(bounds, counts):
-    """Buckets with these counts, the last of them beyond every bound."""
-    return Buckets(dict(zip([*bounds, INF], accumulate(counts), strict=True)))
-
-
 @st.composite
 def histograms(draw, counts, bounds=bounds):
+    """Some observations in some buckets, often none in the last, and a sum that fits or is not known."""
     bounds = draw(bounds)
-    some = st.lists(counts, min_size=len(bounds) + 1, max_size=len(bounds) + 1).filter(any)
-    return cumulated(bounds, draw(some))
+    observed = draw(st.lists(counts, min_size=len(bounds), max_size=len(bounds)).filter(any))
+    cumulative = dict(zip([*bounds, INF], accumulate([*observed, draw(st.sampled_from([0, 7]))]), strict=True))
+    mean_part = draw(st.floats(0, 1) | st.just(math.nan))
+    total = sum(n * (a + (b - a) * mean_part) for n, (a, b) in zip(observed, pairwise([0, *bounds]), strict=True))
+    return Buckets(cumulative, total)
 
 
 fractional = histograms(st.one_of(st.just(0), st.floats(0.01, 1e9)))
@@ -118,10 +156,17 @@ def test_a_quantiles_bounds_hold_the_true_one(values, upper_bounds, q):
     assert true <= (INF if quantile.upper_bound is None else quantile.upper_bound)
 
 
-@given(fractional, shares)
+wild = histograms(
+    st.just(0) | st.floats(0, 1e300),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, unique=True).map(sorted),
+)
+
+
+@given(fractional | wild, shares)
 def test_a_quantile_stays_in_its_bucket(buckets, q):
     quantile = buckets.quantile(q)
-    assert quantile.lower_bound <= quantile.value <= (quantile.upper_bound or quantile.value)
+    assert quantile.lower_bound is None or quantile.lower_bound <= quantile.value
+    assert quantile.upper_bound is None or quantile.value <= quantile.upper_bound
 
 
 @given(fractional, shares, shares)
@@ -166,7 +211,8 @@ def histogram_quantile(q, cumulative):
 
 @given(whole, shares, st.sampled_from([0.001, 0.25, 1000]), st.sampled_from([0.125, 4]))
 def test_neither_the_unit_nor_the_number_of_observations_bends_the_curve(buckets, q, unit, times):
-    other = Buckets({bound * unit: count * times for bound, count in buckets.cumulative.items()})
+    cumulative = {bound * unit: count * times for bound, count in buckets.cumulative.items()}
+    other = Buckets(cumulative, buckets.total * unit * times)
     assert other.quantile(q).value == pytest.approx(buckets.quantile(q).value * unit)
 
 
