@@ -35,7 +35,10 @@ class Model(BaseModel):
 
 class Quantile(Model):
     value: Number = Field(
-        description="The estimate, on a straight line through the bucket; the lower bound in the last bucket."
+        description="The estimate, shaped by the buckets beside and by the sum; in the last bucket its lower bound."
+    )
+    linear: Number = Field(
+        None, description="The same on a straight line through the bucket: Prometheus' `histogram_quantile`."
     )
     lower_bound: Number = Field(
         description="Where the bucket begins; null below a first bucket that may hold negative values."

@@ -1,9 +1,11 @@
 """`make bench`: every bench, one table each."""
 
-from tests.bench import exposition, fleet, schedule
+from tests.bench import exposition, fleet, quantiles, schedule
 
 if __name__ == "__main__":
     exposition.main()
+    print()  # noqa: T201
+    quantiles.main()
     print()  # noqa: T201
     fleet.main()
     print()  # noqa: T201
