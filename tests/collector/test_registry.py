@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from collector import dynamodb, registry
-from collector.pipeline import ENGINES
+from collector.engines import ENGINES
 from collector.registry import VersionConflict
 from collector.targets import Engine, Registration, Settings, Target
 
