@@ -29,10 +29,12 @@ class Change:
     """The differences of two pages.
 
     `values` stand beside the later page's samples: how much a counter rose, NaN for what is no counter or cannot be
-    said. `evidence` says why the server must have restarted in between; it did not where there is none.
+    said. `steps` are plain differences, of gauges too. `evidence` says why the server must have restarted in between;
+    it did not where there is none.
     """
 
     values: Sequence[float]
+    steps: Sequence[float]
     evidence: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -50,7 +52,8 @@ def compare(earlier: Exposition, later: Exposition) -> Change:
     """
     before, now = _series_of(earlier.layout), _series_of(later.layout)
     old, new = before.values_beside(now, earlier.values), later.values
-    values = list(map(sub, new, old))
+    steps = list(map(sub, new, old))
+    values = steps.copy()
     for index in now.not_counters:
         values[index] = math.nan
     fallen = [index for index in now.counters if values[index] < 0]
@@ -75,7 +78,7 @@ def compare(earlier: Exposition, later: Exposition) -> Change:
             notes.append(f"the buckets of {name} have other bounds than before")
             for index in indexes:
                 values[index] = math.nan
-    return Change(values, evidence, tuple(notes))
+    return Change(values, steps, evidence, tuple(notes))
 
 
 def _other_processes(before: "_Series", now: "_Series") -> dict[str, str]:

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
+from collector import compare
 from collector.columns import Layout
+from collector.engines.between import Between
 from collector.engines.page import Group, Page, Ranks, Reading
 from collector.engines.releases import Releases
 from collector.engines.tables import Table, read
 from collector.exposition import Exposition
+from collector.interval import Interval, Moves
 from collector.sections import CacheMetrics, RequestMetrics, SystemMetrics
 from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot
 from collector.targets import Target
@@ -29,6 +32,7 @@ class Engine:
     system: Table = field(default_factory=dict)
     rank: Table = field(default_factory=dict)
     own: Table = field(default_factory=dict)  # fields of the snapshot itself, as `vllm`
+    between: Between = field(default_factory=Between)
     releases: Releases | None = None
     engine_type: str | None = None  # where no label says it
     _pages: MutableMapping[Layout, Page] = field(default_factory=WeakKeyDictionary, repr=False)
@@ -60,6 +64,16 @@ class Engine:
             scrape=scrape,
             **read(self.own, at),
         )
+
+    def read_interval(
+        self, earlier: Exposition, later: Exposition, since: datetime, seconds: float
+    ) -> tuple[Interval, Moves]:
+        """What happened between two pages of a server, `seconds` after each other."""
+        change = compare.compare(earlier, later)
+        page = self._page_of(later.layout)
+        before = Reading(self._page_of(earlier.layout), earlier.values)
+        moves = self.between.read_moves(before, Reading(page, later.values), change, seconds)
+        return self.between.read_interval(page, change, since, seconds), moves
 
     def _page_of(self, layout: Layout) -> Page:
         page = self._pages.get(layout)

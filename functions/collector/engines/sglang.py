@@ -9,8 +9,9 @@ from datetime import datetime
 from operator import add
 
 from collector.engines import router
+from collector.engines.between import Between
 from collector.engines.engine import Engine
-from collector.engines.formulas import Constant, First, Formula, WhileRunning, product, ratio
+from collector.engines.formulas import Constant, First, Formula, Sum, WhileRunning, product, ratio
 from collector.engines.page import Ranks, Reading
 from collector.engines.sglang_parts import DISAGGREGATION, HICACHE, LORA, SPECULATIVE
 from collector.engines.sglang_versions import SGLANG as RELEASES
@@ -32,6 +33,7 @@ from collector.engines.tables import (
     weighted_by,
 )
 from collector.exposition import Exposition
+from collector.interval import Interval, Moves
 from collector.sections import Disaggregation, HiCache, Lora, Speculative
 from collector.snapshot import ScrapeFacts, Snapshot
 from collector.targets import Target
@@ -72,6 +74,8 @@ RUNNING = PerGroup("sglang:num_running_reqs")
 WAITING = PerGroup("sglang:num_queue_reqs")
 THROUGHPUT = PerGroup("sglang:gen_throughput")
 USAGE = PerGroup("sglang:token_usage", across=largest)
+
+DECODED = Born("0.5.7", PerGroup("sglang:realtime_tokens_total", {"mode": "decode"}))
 
 TTFT = Series("sglang:time_to_first_token_seconds")
 INTER_TOKEN = Series("sglang:inter_token_latency_seconds")
@@ -209,8 +213,83 @@ RANK: Table = {
         Born("0.5.7", PerGroup("sglang:num_retracted_requests_total")),
         PerGroup("sglang:total_retracted_reqs"),
     ],
-    "decoded_tokens_total": [Born("0.5.7", PerGroup("sglang:realtime_tokens_total", {"mode": "decode"}))],
+    "decoded_tokens_total": [DECODED],
 }
+
+
+class LiveTokens:
+    """Tokens as they are generated: those decoded, and each request's first, which comes of its prefill.
+
+    On a decode server the first comes from elsewhere. None before 0.5.7.
+    """
+
+    def read(self, at: Reading) -> float | None:
+        decoded = DECODED.read(at)
+        if decoded is None or at.page.engine_type == "decode":
+            return decoded
+        return decoded + (TTFT.read(at, "_count") or 0.0)
+
+
+PD_QUEUES = [source for name in DISAGGREGATION if name.endswith("_queue_requests") for source in DISAGGREGATION[name]]
+CLOCKS = [
+    Series("sglang:scheduler_process_cpu_seconds_total"),
+    Series("sglang:scheduler_stage_seconds_total"),
+    Series("sglang:scheduler_idle_seconds_total"),
+]
+BETWEEN = Between(
+    amounts={
+        "requests_finished": [FINISHED],
+        "requests_aborted": [ABORTED],
+        "prompt_tokens": [PROMPT_TOKENS],
+        "cached_tokens": [CACHED_TOKENS],
+        "generated_tokens": [GENERATED_TOKENS],
+        "time_to_first_token": REQUESTS["time_to_first_token"],
+        "inter_token_latency": [*REQUESTS["inter_token_latency"], Histogram(TIME_PER_TOKEN)],
+        "request_duration": REQUESTS["request_duration"],
+        "queue_time": REQUESTS["queue_time"],
+        "retracted": [
+            Born("0.5.7", PerGroup("sglang:num_retracted_requests_total")),
+            Series("sglang:num_retractions_sum"),
+        ],
+        "evicted_tokens": CACHE["evicted_tokens_total"],
+        "http_responses_by_class": REQUESTS["http_responses_by_class"],
+        "kv_transfers_failed": [
+            Sum(First(*DISAGGREGATION["bootstrap_failed_total"]), First(*DISAGGREGATION["transfer_failed_total"]))
+        ],
+    },
+    live_tokens=LiveTokens(),
+    in_flight=Sum(RUNNING, WAITING, *PD_QUEUES),
+    running=RUNNING,
+    waiting=WAITING,
+    usage=USAGE,
+    # Tokens by mode and passes move while a request runs; before 0.5.7 its prefill counts only at its end.
+    progress=[
+        PerGroup("sglang:realtime_tokens_total"),
+        PerGroup("sglang:prefill_effective_tokens_total"),
+        PerGroup("sglang:cuda_graph_passes_total"),
+        Series("sglang:time_to_first_token_seconds_count"),
+        Series("sglang:inter_token_latency_seconds_count"),
+        Series("sglang:time_per_output_token_seconds_count"),
+        PerGroup("sglang:queue_time_seconds_count"),
+        Series("sglang:prompt_tokens_total"),
+        Series("sglang:generation_tokens_total"),
+        Series("sglang:num_requests_total"),
+        PerGroup("sglang:kv_transfer_latency_ms_count"),
+    ],
+    rank_progress=[PerGroup("sglang:realtime_tokens_total"), PerGroup("sglang:cuda_graph_passes_total")],
+    gauges=[
+        "sglang:num_running_reqs",
+        "sglang:num_queue_reqs",
+        "sglang:num_used_tokens",
+        "sglang:kv_used_tokens",
+        "sglang:token_usage",
+        "sglang:gen_throughput",
+        "sglang:decode_sum_seq_lens",
+        "sglang:cache_hit_rate",
+    ],
+    heartbeat=CLOCKS,
+    idle_seconds=PerRank("sglang:scheduler_idle_seconds_total", across=mean),
+)
 
 ENGINE = Engine(
     Ranks(
@@ -223,10 +302,19 @@ ENGINE = Engine(
     SYSTEM,
     RANK,
     releases=RELEASES,
+    between=BETWEEN,
 )
 
 
 def read_snapshot(exposition: Exposition, target: Target, asked_at: datetime, scrape: ScrapeFacts) -> Snapshot:
     """A server's page, or that of a router in front of servers: its own, or the one on which it gathers theirs."""
-    engine = router.ENGINE if router.is_router(exposition) else ENGINE
-    return engine.read_snapshot(exposition, target, asked_at, scrape)
+    return _engine_of(exposition).read_snapshot(exposition, target, asked_at, scrape)
+
+
+def read_interval(earlier: Exposition, later: Exposition, since: datetime, seconds: float) -> tuple[Interval, Moves]:
+    """What happened between two pages of a server or a router, `seconds` after each other."""
+    return _engine_of(later).read_interval(earlier, later, since, seconds)
+
+
+def _engine_of(exposition: Exposition) -> Engine:
+    return router.ENGINE if router.is_router(exposition) else ENGINE

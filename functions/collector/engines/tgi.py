@@ -4,8 +4,9 @@ Names, types and units are its documentation's (https://huggingface.co/docs/text
 labels and buckets its source's. It has no time to first token and no KV cache metrics. All durations are in seconds.
 """
 
+from collector.engines.between import Between
 from collector.engines.engine import Engine
-from collector.engines.formulas import WhileRunning
+from collector.engines.formulas import Sum, WhileRunning
 from collector.engines.page import Ranks
 from collector.engines.tables import Born, By, Histogram, Mean, Part, Series, Table
 from collector.specific import Tgi
@@ -73,12 +74,33 @@ OWN: Table = {
     "batch_max_tokens": [Series("tgi_batch_current_max_tokens")],
 }
 
+BETWEEN = Between(
+    amounts={
+        "requests_finished": [Sum(counter("tgi_request_success"), counter("tgi_request_failure"))],
+        "requests_aborted": [counter("tgi_request_failure")],
+        "prompt_tokens": REQUESTS["prompt_tokens_total"],
+        "generated_tokens": REQUESTS["generated_tokens_total"],
+        "request_duration": REQUESTS["request_duration"],
+        "queue_time": REQUESTS["queue_time"],
+    },
+    in_flight=Sum(RUNNING, WAITING),
+    running=RUNNING,
+    waiting=WAITING,
+    progress=[
+        Series("tgi_request_count"),
+        Series("tgi_batch_inference_count"),
+        Series("tgi_batch_inference_duration_count"),
+    ],
+    gauges=["tgi_queue_size", "tgi_batch_current_size", "tgi_batch_current_max_tokens"],
+)
+
 ENGINE = Engine(
     Ranks(families=("tgi_queue_size", "tgi_batch_current_size")),
     REQUESTS,
     system=SYSTEM,
     rank={"num_requests_running": [RUNNING], "num_requests_waiting": [WAITING]},
     own={"tgi": [Part(Tgi, OWN)]},
+    between=BETWEEN,
 )
 
-read_snapshot = ENGINE.read_snapshot
+read_snapshot, read_interval = ENGINE.read_snapshot, ENGINE.read_interval

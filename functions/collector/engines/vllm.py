@@ -4,6 +4,7 @@ Names were read off eight released wheels, of the V0 engine (0.6; no `engine` la
 an `engine`, and counts its own: they add up. All times are in seconds.
 """
 
+from collector.engines.between import Between
 from collector.engines.engine import Engine
 from collector.engines.formulas import First, Sum, WhileRunning, ratio
 from collector.engines.page import Ranks
@@ -173,6 +174,39 @@ RELEASES = Releases(
     beside=("vllm:mm_cache_queries_total", "vllm:num_requests_waiting_by_reason", "vllm:admission_rejections_total"),
 )
 
+BETWEEN = Between(
+    amounts={
+        "requests_finished": REQUESTS["finished_total"],
+        "requests_aborted": [Sum(finished("abort"), finished("error"))],
+        "prompt_tokens": [PROMPT_TOKENS],
+        "cached_tokens": [HITS],
+        "time_to_first_token": REQUESTS["time_to_first_token"],
+        "inter_token_latency": REQUESTS["inter_token_latency"],
+        "request_duration": REQUESTS["request_duration"],
+        "queue_time": REQUESTS["queue_time"],
+        "retracted": [PREEMPTIONS],
+    },
+    live_tokens=GENERATED_TOKENS,
+    in_flight=Sum(RUNNING, WAITING),
+    running=RUNNING,
+    waiting=WAITING,
+    usage=KV_USAGE,
+    progress=[
+        PROMPT_TOKENS,
+        GENERATED_TOKENS,
+        PerGroup("vllm:request_success_total"),
+        Series("vllm:time_to_first_token_seconds_count"),
+        PerGroup("vllm:iteration_tokens_total_count"),
+    ],
+    rank_progress=[PROMPT_TOKENS, GENERATED_TOKENS],
+    gauges=[
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+        "vllm:kv_cache_usage_perc",
+        "vllm:gpu_cache_usage_perc",
+    ],
+)
+
 ENGINE = Engine(
     Ranks(
         families=("vllm:num_requests_running", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
@@ -185,6 +219,7 @@ ENGINE = Engine(
     RANK,
     own={"vllm": [Part(Vllm, OWN)]},
     releases=RELEASES,
+    between=BETWEEN,
 )
 
-read_snapshot = ENGINE.read_snapshot
+read_snapshot, read_interval = ENGINE.read_snapshot, ENGINE.read_interval

@@ -1,0 +1,96 @@
+"""From two pages of a server to what happened between them, for every engine alike."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from collector.compare import Change
+from collector.engines.page import Group, Page, Reading
+from collector.engines.tables import Source, Table, read
+from collector.interval import Interval, Moves, RankMoves
+
+# Amounts of an interval that are given per second as well.
+RATES = ("requests_finished", "requests_aborted", "prompt_tokens", "cached_tokens", "generated_tokens")
+
+
+@dataclass(frozen=True, eq=False)
+class Between:
+    """What to look at of two pages.
+
+    `amounts` are fields of `Interval`, read off differences; so are `live_tokens`, if tokens are counted as they come.
+    `in_flight`, `waiting` and `usage` are read off each page. The rest tells whether the server is at work: sources
+    whose differences are work done, the names of gauges that it refreshes, and the clocks of its scheduler.
+    """
+
+    amounts: Table = field(default_factory=dict)
+    live_tokens: Source | None = None
+    in_flight: Source | None = None
+    running: Source | None = None
+    waiting: Source | None = None
+    usage: Source | None = None
+    progress: Sequence[Source] = ()
+    rank_progress: Sequence[Source] = ()
+    gauges: Sequence[str] = ()
+    heartbeat: Sequence[Source] = ()
+    idle_seconds: Source | None = None
+
+    def read_interval(self, page: Page, change: Change, since: datetime, seconds: float) -> Interval:
+        """The differences folded as the page itself is, and per second."""
+        risen = Reading(page, change.values)
+        amounts: dict[str, Any] = read(self.amounts, risen)
+        live = _say(self.live_tokens, risen)
+        if live is not None:
+            amounts |= {"generated_tokens": live, "generated_basis": "live"}
+        elif "generated_tokens" in amounts:
+            amounts["generated_basis"] = "at_finish"
+        rates = {f"{name}_per_second": amounts[name] / seconds for name in RATES if name in amounts}
+        prompt, cached = amounts.get("prompt_tokens"), amounts.get("cached_tokens")
+        return Interval(
+            since=since,
+            seconds=seconds,
+            restarted=change.restarted,
+            cache_hit_rate=cached / prompt if prompt and cached is not None else None,
+            notes=change.notes,
+            **amounts,
+            **rates,
+        )
+
+    def read_moves(self, before: Reading, now: Reading, change: Change, seconds: float) -> Moves:
+        risen = Reading(now.page, change.values)
+        idle_seconds = _say(self.idle_seconds, risen)
+        return Moves(
+            in_flight=_say(self.in_flight, now),
+            in_flight_before=_say(self.in_flight, before),
+            waiting_before=_say(self.waiting, before),
+            usage_before=_say(self.usage, before),
+            progress=_any_rose(self.progress, risen),
+            gauges=self._gauges_changed(now.page, change.steps),
+            heartbeat=_any_rose(self.heartbeat, risen),
+            idle_ratio=None if idle_seconds is None else min(idle_seconds / seconds, 1.0),
+            ranks=tuple(self._rank(group, before, now, risen) for group in now.page.groups if len(now.page.groups) > 1),
+            evidence=change.evidence,
+        )
+
+    def _gauges_changed(self, page: Page, steps: Sequence[float]) -> bool | None:
+        shown = [steps[index] for name in self.gauges for index in page.indexes(name)]
+        return any(step and not math.isnan(step) for step in shown) if shown else None
+
+    def _rank(self, group: Group, before: Reading, now: Reading, risen: Reading) -> RankMoves:
+        return RankMoves(
+            name=group.worker or group.dp_rank,
+            running=_say(self.running, replace(now, group=group)),
+            running_before=_say(self.running, replace(before, group=group)),
+            progress=_any_rose(self.rank_progress, replace(risen, group=group)),
+        )
+
+
+def _say(source: Source | None, at: Reading) -> float | None:
+    value: float | None = source.read(at) if source else None
+    return value
+
+
+def _any_rose(sources: Iterable[Source], risen: Reading) -> bool | None:
+    said = [value for source in sources if (value := source.read(risen)) is not None]
+    return any(value > 0 for value in said) if said else None
