@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import boto3
+import hypothesis
 import pytest
 from moto import mock_aws
 
@@ -20,6 +21,10 @@ TABLES = {
     "SNAPSHOTS_TABLE": ("snapshots", {"instance_id": "S", "slot": "N"}),
     "TARGETS_TABLE": ("targets", {"pk": "S", "sk": "S"}),
 }
+
+# No test asserts on a clock.
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
 
 # The template declares them; the handler reads them when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "sglang-collector", "POWERTOOLS_METRICS_NAMESPACE": "SGLangCollector"}

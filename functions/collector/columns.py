@@ -9,7 +9,7 @@ bad one among them, is left to `grammar`. Either way a line is taken only if `gr
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import repeat
 from typing import NamedTuple, cast
 
@@ -70,6 +70,31 @@ class BadLine(NamedTuple):
 
     def __str__(self) -> str:
         return f"line {self.number}: {self.reason}: {self.line!r}"
+
+
+class Layout:
+    """What stands on a page but for its numbers: `series` and `les` side by side.
+
+    The pages of a server mostly have the same object, so what is found out about it can be kept beside it.
+    """
+
+    def __init__(self, series: list[Series], les: list[str | None], labels: list[dict[str, str]] | None = None) -> None:
+        self.series = series
+        self.les = les
+        self._labels = labels
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Sequence[int]]:
+        """Where the samples of a name are, each in the page's order."""
+        by_name: dict[str, list[int]] = {}
+        for index, one in enumerate(self.series):
+            by_name.setdefault(one[0], []).append(index)
+        return by_name
+
+    @cached_property
+    def labels(self) -> list[dict[str, str]]:
+        """The labels of each sample, put together once for all pages that have them."""
+        return all_labels(self.series, self.les) if self._labels is None else self._labels
 
 
 class Columns:

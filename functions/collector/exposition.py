@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import repeat
 from typing import TypeVar, overload
 
 from collector import shape
-from collector.columns import BadLine, Columns
+from collector.columns import BadLine, Columns, Layout
 from collector.grammar import OPENMETRICS, TEXT, OpenMetricsFound
 
 _eof = re.compile(rb"(?:\A|\n)(# EOF\n?)\Z")
@@ -113,21 +112,19 @@ class Samples(Sequence[Sample]):
 
 
 class Exposition:
-    """A page that was read: its `samples`; `types` by family, as declared; the first `bad_lines` and their count."""
+    """A page that was read.
 
-    def __init__(self, columns: Columns) -> None:
+    Its `samples`; the same as a `layout` and the `values` beside it; `types` by family, as declared; the first
+    `bad_lines` and their count.
+    """
+
+    def __init__(self, columns: Columns, layout: Layout) -> None:
         self.samples = Samples(columns)
+        self.layout = layout
+        self.values: Sequence[float] = columns.values
         self.types: Mapping[str, str] = columns.types
         self.bad_lines: Sequence[BadLine] = columns.bad_lines
         self.bad_line_count = columns.bad_line_count
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Sequence[Sample]]:
-        """The samples by their name, each in the page's order."""
-        by_name: dict[str, list[Sample]] = {}
-        for sample in self.samples:
-            by_name.setdefault(sample.name, []).append(sample)
-        return by_name
 
 
 def parse(page: bytes | str) -> Exposition:
@@ -141,14 +138,14 @@ def parse(page: bytes | str) -> Exposition:
     if isinstance(page, str):
         page = page.encode("utf-8", "surrogatepass")
     if eof := _eof.search(page[-7:]):
-        columns = shape.read(page[: -len(eof[1])], OPENMETRICS)
+        columns, layout = shape.read(page[: -len(eof[1])], OPENMETRICS)
     else:
         try:
-            columns = shape.read(page, TEXT)
+            columns, layout = shape.read(page, TEXT)
         except OpenMetricsFound:
-            columns = shape.read(page, OPENMETRICS)
+            columns, layout = shape.read(page, OPENMETRICS)
     if columns.bad_line_count > len(columns.values):
         raise columns.error()
     if columns.timestamps_ms:
         columns.timestamps_ms += repeat(None, len(columns.values) - len(columns.timestamps_ms))
-    return Exposition(columns)
+    return Exposition(columns, layout)

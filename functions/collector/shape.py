@@ -5,7 +5,9 @@ earlier one, up to their numbers and all at once; `Columns` reads the lines that
 `grammar` takes it, with the same result: it begins with the text of a series that was read before and a blank, and the
 rest is a number.
 
-What is kept is capped. A page makes a shape or uses one, and never changes one, so threads share them.
+Servers of a fleet begin alike and have some lines of their own. So a page is compared with one that has as many lines
+and the same last one, or else with the first that began as it does. What is kept is capped; a shape is never changed,
+so threads share them.
 """
 
 import re
@@ -16,7 +18,7 @@ from itertools import chain
 from operator import ne
 from threading import Lock
 
-from collector.columns import Columns, all_labels, match_type, read_numbers
+from collector.columns import Columns, Layout, match_type, read_numbers
 from collector.grammar import Format
 
 SHAPES_KEPT = 1000
@@ -24,7 +26,7 @@ SHAPES_KEPT = 1000
 KEPT_BYTES = 16 * 1024 * 1024
 KEPT_BYTES_PER_PAGE = 1024 * 1024
 KEPT_LINES_PER_PAGE = 20_000
-# Where more of the lines are new, the next page makes a new shape.
+# Where more of the lines are new, later pages are compared with this one.
 NEW_LINES_RATIO = 0.02
 # So few lines that are new or gone are looked for one by one.
 FEW_LINES = 6
@@ -33,49 +35,60 @@ PIECE_BYTES = 128 * 1024
 COMPARED_PIECE_BYTES = 64 * 1024
 
 _first_sample = re.compile(rb"^[^#\s].* ", re.MULTILINE)
-_shapes: dict[tuple[Format, bytes], "Shape"] = {}
+# A format and the text of the first sample; with how many lines there are, and the text of the last.
+Beginning = tuple[Format, bytes]
+Key = tuple[Beginning, int, bytes]
+_shapes: dict[Key, "Shape"] = {}
+_usual: dict[Beginning, "Shape"] = {}
 _lock = Lock()
 
 
-def read(page: bytes, form: Format) -> Columns:
+def read(page: bytes, form: Format) -> tuple[Columns, Layout]:
     """Read a page. Raises ExpositionError when far more lines are bad than are samples."""
     first_sample = _first_sample.search(page)
-    key = form, first_sample[0] if first_sample else b""
+    beginning = form, first_sample[0] if first_sample else b""
+    end = page[page.rfind(b"\n", 0, -1) + 1 : page.rfind(b" ")]
     columns = Columns(form)
-    if shape := _shapes.get(key):
+    if usual := _usual.get(beginning):
+        line_count = page.count(b"\n") + (not page.endswith(b"\n"))
+        shape = _shapes.get((beginning, line_count, end), usual)
         comparison = Comparison(shape, columns)
         for lines in _pieces(page, COMPARED_PIECE_BYTES):
             comparison.read(lines)
         comparison.declare_types()
+        if comparison.is_whole:
+            return columns, shape.layout
         if comparison.new_lines > NEW_LINES_RATIO * columns.line_count:
-            _forget(key)
+            _usual.pop(beginning, None)
     else:
         for lines in _pieces(page, PIECE_BYTES):
             columns.read(lines)
-        is_short = len(page) <= KEPT_BYTES_PER_PAGE and columns.line_count <= KEPT_LINES_PER_PAGE
-        if columns.is_plain and columns.values and is_short:
-            _keep(key, Shape(columns, page))
-    return columns
+    layout = Layout(columns.series, columns.les, columns.labels)
+    is_short = len(page) <= KEPT_BYTES_PER_PAGE and columns.line_count <= KEPT_LINES_PER_PAGE
+    if columns.is_plain and columns.values and is_short:
+        _keep((beginning, columns.line_count, end), Shape(columns, layout, page))
+    return columns, layout
 
 
 def forget() -> None:
     """Keep nothing of the pages read so far."""
-    for key in list(_shapes):
-        _forget(key)
-
-
-def _keep(key: tuple[Format, bytes], shape: "Shape") -> None:
     with _lock:
+        _shapes.clear()
+        _usual.clear()
+
+
+def _keep(key: Key, shape: "Shape") -> None:
+    with _lock:
+        _shapes.pop(key, None)
         _shapes[key] = shape
+        _usual.setdefault(key[0], shape)
         kept_bytes = sum(kept.page_bytes for kept in _shapes.values())
         while kept_bytes > KEPT_BYTES or len(_shapes) > SHAPES_KEPT:
             oldest = next(iter(_shapes))
-            kept_bytes -= _shapes.pop(oldest).page_bytes
-
-
-def _forget(key: tuple[Format, bytes]) -> None:
-    with _lock:
-        _shapes.pop(key, None)
+            gone = _shapes.pop(oldest)
+            kept_bytes -= gone.page_bytes
+            if _usual.get(oldest[0]) is gone:
+                del _usual[oldest[0]]
 
 
 def _pieces(page: bytes, piece_bytes: int) -> Iterator[list[str]]:
@@ -93,9 +106,9 @@ def _pieces(page: bytes, piece_bytes: int) -> Iterator[list[str]]:
 class Shape:
     """The lines of a page, and its samples but for their values."""
 
-    def __init__(self, columns: Columns, page: bytes) -> None:
+    def __init__(self, columns: Columns, layout: Layout, page: bytes) -> None:
         self.page_bytes = len(page)
-        self.series, self.les, self.types, self.blocks = columns.series, columns.les, columns.types, columns.blocks
+        self.layout, self.types, self.blocks = layout, columns.types, columns.blocks
         self._page = page
 
     @cached_property
@@ -108,11 +121,6 @@ class Shape:
     def not_samples(self) -> list[int]:
         """Where the lines are that are no samples: comments, and blank ones."""
         return [index for index, line in enumerate(self.lines) if line < "$"]
-
-    @cached_property
-    def labels(self) -> list[dict[str, str]]:
-        """The labels of each sample, put together once for all pages that follow."""
-        return all_labels(self.series, self.les)
 
     @cached_property
     def comments(self) -> dict[str, int]:
@@ -138,6 +146,12 @@ class Comparison:
         columns.labels = []
         self._line = self._sample = 0  # what comes next in the shape
         self._first_line = 0  # from where on no comment was passed over
+        self._in_order = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the page has the lines of the shape, in its order, and no others."""
+        return self._in_order and self._line == len(self._lines)
 
     def read(self, lines: list[str]) -> None:
         """Read some more lines: those that come next in the shape, then others up to one that it has, and so on."""
@@ -145,6 +159,7 @@ class Comparison:
             count = self._take(lines)
             lines = lines[count:]
             if lines:
+                self._in_order = False
                 others = self._skip_few(lines)
                 if others is None:
                     others = self._jump(lines, 0 if count else 1)
@@ -201,8 +216,8 @@ class Comparison:
         except ValueError:
             return 0
         samples = slice(self._sample, self._sample + len(values))
-        shape = self._shape
-        self._columns.add(shape.series[samples], shape.les[samples], values, shape.labels[samples])
+        layout = self._shape.layout
+        self._columns.add(layout.series[samples], layout.les[samples], values, layout.labels[samples])
         self._columns.line_count += len(rests)
         self._line, self._sample = end, samples.stop
         return len(rests)

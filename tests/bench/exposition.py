@@ -26,8 +26,8 @@ from collector.exposition import parse  # noqa: E402
 
 ROUNDS = 15
 THEIR_PAGES_PER_ROUND = 2
-SERVERS_PER_ROUND = 14
-NEXT_PAGES = 4
+SERVERS_PER_ROUND = 10
+NEXT_PAGES = 10
 FIRST_PAGE_FLOOR, NEXT_PAGE_FLOOR, MEMORY_CEILING = 20, 35, 0.4
 
 RECORDED = ROOT / "tests" / "expositions"
@@ -82,7 +82,7 @@ def one_round(pages: Sequence[bytes], turn: int) -> tuple[float, float]:
 
 
 def one_server(pages: Sequence[bytes]) -> tuple[float, float]:
-    """Seconds for a first page, and for one of the next; the first of those makes what is kept."""
+    """Seconds for a first page, and for one of the ten next; the first of those make what later ones profit by."""
     shape.forget()
     first_seconds = cpu_seconds(lambda: ours(pages[0]))
     following = list(islice(cycle(pages), 1, 1 + NEXT_PAGES))

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pages import RECORDED, facts
 from prometheus_client.parser import text_string_to_metric_families
@@ -402,7 +402,7 @@ def test_an_end_that_is_not_the_last_line_or_not_well_written_is_bad(end):
 @pytest.mark.parametrize("page", ["", "\n", " \n\t\n", "# HELP up U.\n# TYPE up gauge\n", "# a note", "# EOF\n"])
 def test_a_page_without_samples_is_legal(page):
     exposition = parse(page)
-    assert (len(exposition.samples), exposition.by_name, exposition.bad_line_count) == (0, {}, 0)
+    assert (len(exposition.samples), exposition.layout.by_name, exposition.bad_line_count) == (0, {}, 0)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +443,7 @@ def test_samples_are_a_sequence_and_are_found_by_name():
     exposition = parse("a 1\nb 2\na 3\n")
     samples = exposition.samples
     assert (len(samples), samples[-1].value, [sample.value for sample in samples[:2]]) == (3, 3.0, [1.0, 2.0])
-    assert {name: [s.value for s in of_name] for name, of_name in exposition.by_name.items()} == {"a": [1, 3], "b": [2]}
+    assert exposition.layout.by_name == {"a": [0, 2], "b": [1]}
     assert repr(samples[0]) == "Sample(name='a', labels={}, value=1.0, timestamp_ms=None, type='untyped')"
 
 
@@ -487,7 +487,6 @@ def rendered(name, labels, value, timestamp_ms):
     return f"{name}{{{block}}} {written}" + ("" if timestamp_ms is None else f" {timestamp_ms}")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, LABELS, VALUES, STAMPS), max_size=8))
 def test_what_is_written_is_read_back(samples):
     page = "\n".join(rendered(*sample) for sample in samples)
@@ -495,7 +494,6 @@ def test_what_is_written_is_read_back(samples):
     assert read == [(name, labels, repr(value), stamp) for name, labels, value, stamp in samples]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text('ab{}=",\\\n# 15.eN_\t', max_size=80).map(str.encode))
 def test_any_bytes_are_read_or_refused_and_nothing_is_invented(page):
     try:

@@ -89,7 +89,7 @@ CUTS = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(LINES, max_size=12), st.lists(st.lists(CUTS, max_size=2), max_size=4))
 def test_pages_are_read_as_the_grammar_reads_them_one_after_the_other(lines, edits):
     shape.forget()
@@ -150,27 +150,37 @@ def test_series_that_come_and_go_and_families_that_move_are_read_right():
     ]
     for page in pages:
         text = "".join(page)
-        shape_made = facts(text)
-        kept = dict(shape._shapes)
+        with_others = facts(text)
+        kept, usual = dict(shape._shapes), dict(shape._usual)
         shape.forget()
-        assert facts(text) == shape_made
+        assert facts(text) == with_others
         shape._shapes.update(kept)
+        shape._usual.update(usual)
 
 
-def test_a_server_whose_lines_have_changed_much_makes_a_new_shape():
+def test_pages_of_servers_that_begin_alike_are_each_compared_with_their_own():
+    servers = ["".join(f"{name} 1\n" for name in ("a", *names)) for names in ("b", "bc", "bcd", "bxy")]
+    layouts = [[parse(page).layout for page in servers] for _ in range(3)]
+    assert layouts[0] == layouts[1] == layouts[2]
+    assert len({id(layout) for layout in layouts[0]}) == len(servers)
+
+
+def test_a_server_whose_lines_have_changed_much_is_compared_with_what_it_is_now():
     old = "".join(f"a{index} 1\n" for index in range(20))
     new = "a0 1\n" + "".join(f"b{index} 1\n" for index in range(20))
     for page in (old, new, new, new):
         assert len(parse(page).samples) == page.count("\n")
-    (kept,) = shape._shapes.values()
-    assert kept.series[1][0] == "b0"
+    (usual,) = shape._usual.values()
+    assert usual.layout.series[1][0] == "b0"
 
 
 def test_what_is_kept_is_capped(monkeypatch):
     monkeypatch.setattr(shape, "SHAPES_KEPT", 5)
     for index in range(8):
         parse(f"a{index} 1\n")
-    assert [key[1] for key in shape._shapes] == [f"a{index} ".encode() for index in range(3, 8)]
+    beginnings = [f"a{index} ".encode() for index in range(3, 8)]
+    assert [beginning for (_, beginning), *_ in shape._shapes] == beginnings
+    assert [beginning for _, beginning in shape._usual] == beginnings
     monkeypatch.setattr(shape, "KEPT_BYTES", 15)
     parse("b0 1\n")
     assert len(shape._shapes) == 3
@@ -212,3 +222,24 @@ def test_the_extra_pages_are_read_whole():
         page = path.read_bytes()
         assert parse(page).bad_line_count == 0, path.name
         assert as_by_the_grammar(page) == by_the_grammar(page), path.name
+
+
+def test_pages_with_the_same_lines_share_a_layout():
+    layouts = [parse(f"# TYPE a gauge\na {value}\nb {value}\n").layout for value in (1, 2, 3)]
+    assert layouts[0] is layouts[1] is layouts[2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param("# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE a gauge\na 1\n", id="a-family-twice"),
+        pytest.param("# TYPE b gauge\nb 1\n# TYPE a gauge\na 1\n# TYPE c gauge\nc 1\n", id="another-order"),
+        pytest.param("# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n", id="a-family-gone"),
+        pytest.param("# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE c gauge\nd 1\n", id="another-name"),
+    ],
+)
+def test_a_page_with_other_lines_has_a_layout_of_its_own(other):
+    page = "# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE c gauge\nc 1\n"
+    first, second = parse(page), parse(other)
+    assert second.layout is not first.layout
+    assert [series[0] for series in second.layout.series] == [sample.name for sample in second.samples]

@@ -17,8 +17,10 @@ from local.template import Template
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 PARENT = """
+import signal
 import time
 from local.aws import EmbeddedAws
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background starts without
 with EmbeddedAws() as aws:
     print(aws.process_id, flush=True)
     time.sleep(600)

@@ -1,14 +1,21 @@
-"""A page as the engine tables see it: series by name, ranks told apart, duplicates taken once."""
+"""A page as the engine tables see it: series by name, ranks told apart, duplicates taken once.
 
+Which series a value is made of follows from the page's layout alone, so a `Page` is made once for all pages that share
+one; a `Reading` has the values of one of them, or the differences of two.
+"""
+
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from collector.exposition import Exposition, Sample
+from collector.columns import Layout
 
 # Where one page shows two types, the one that answers the client counts: its requests went through the other too.
 ENGINE_TYPE_PREFERENCE = ("decode", "unified", "prefill")
+
+Indexes = Sequence[int]
 
 
 class Group(NamedTuple):
@@ -27,39 +34,40 @@ class Place(NamedTuple):
 
 
 class Page:
-    """The series of an exposition, looked up by their colon names.
+    """The series of a layout, looked up by their colon names; a series is where it stands.
 
     `rank_families` are exposed by every rank: they tell which ranks and engine types there are. `model_families` name
-    the model where no rank does yet. `proves` says whether the page's families prove a release.
+    the model where no rank does yet. `proves` says whether the page's families prove a release. What sources find out
+    about the page they keep in `memo`.
     """
 
     def __init__(
         self,
-        exposition: Exposition,
+        layout: Layout,
         rank_families: Iterable[str],
         model_families: Iterable[str],
         proves: Callable[[str], bool],
     ) -> None:
         self.proves = proves
-        self._by_name = exposition.by_name
-        self._by_group: dict[str, dict[Group, list[Sample]]] = {}
-        self._only: Group | None = None
-        # By the identity of labels: series whose labels are written alike share them, and most are.
-        self._places: dict[int, Place] = {}
-        of_ranks = [sample for name in rank_families for sample in self._all_series(name)]
-        of_models = [sample for name in model_families for sample in self._all_series(name)]
-        self.engine_types = _by_preference(_values(of_ranks, "engine_type") or _values(of_models, "engine_type"))
+        self.les = layout.les
+        self.memo: dict[Any, Any] = {}
+        self._series, self._by_name = layout.series, layout.by_name
+        self._by_group: dict[str, Mapping[Group, Indexes]] = {}
+        of_ranks = [index for name in rank_families for index in self._all_indexes(name)]
+        of_models = [index for name in model_families for index in self._all_indexes(name)]
+        self.engine_types = _by_preference(
+            self.label_values(of_ranks, "engine_type") or self.label_values(of_models, "engine_type")
+        )
         self.engine_type = next(iter(self.engine_types), None)
-        self.models = tuple(sorted(_values([*of_ranks, *of_models], "model_name")))
+        self.models = tuple(sorted(self.label_values([*of_ranks, *of_models], "model_name")))
         self._ranks_by_group: dict[Group, set[tuple[int, int]]] = defaultdict(set)
-        for sample in self._of_engine_type(of_ranks):
-            group, rank = self._place(sample)
+        for index in self._of_engine_type(of_ranks):
+            group, rank = self._place(index)
             self._ranks_by_group[group].add(rank)
-
-    @property
-    def groups(self) -> list[Group]:
-        """The data-parallel ranks, in their order."""
-        return sorted(self._ranks_by_group, key=lambda group: (group.worker, group.model, _number(group.dp_rank)))
+        # The data-parallel ranks, in their order.
+        self.groups = sorted(
+            self._ranks_by_group, key=lambda group: (group.worker, group.model, _number(group.dp_rank))
+        )
 
     @property
     def ranks_per_group(self) -> int | None:
@@ -77,79 +85,88 @@ class Page:
         """The (pipeline, tensor) rank that a group is read from."""
         return min(self._ranks_by_group[group])
 
-    def only(self, group: Group) -> "Page":
-        """The same page with the ranks of one group."""
-        view = copy(self)
-        view._only = group
-        return view
+    def labels(self, index: int) -> Mapping[str, str]:
+        """A series' labels without `le`."""
+        return self._series[index][1]
 
-    def series(self, name: str) -> Sequence[Sample]:
+    def label_values(self, indexes: Iterable[int], label: str) -> set[str]:
+        return {value for index in indexes if (value := self.labels(index).get(label))}
+
+    def indexes(self, name: str) -> Indexes:
         """The series of a name that count for this server: engine types are never added up."""
-        return self._of_engine_type(self._all_series(name))
+        return self._of_engine_type(self._all_indexes(name))
 
-    def by_group(self, name: str) -> Mapping[Group, list[Sample]]:
+    def by_group(self, name: str) -> Mapping[Group, Indexes]:
         """One rank's series per data-parallel group: the lowest pipeline, then tensor rank. The others repeat it."""
         if name not in self._by_group:
-            ranks: dict[Group, dict[tuple[tuple[int, int], str], list[Sample]]] = {}
-            for sample in self.series(name):
-                group, rank = self._place(sample)
+            ranks: dict[Group, dict[tuple[tuple[int, int], str], list[int]]] = {}
+            for index in self.indexes(name):
+                group, rank = self._place(index)
                 of_group = ranks.setdefault(group, {})
-                of_group.setdefault((rank, sample.base_labels.get("dp_rank", "")), []).append(sample)
-            self._by_group[name] = {group: _totals(of_group[min(of_group)]) for group, of_group in ranks.items()}
-        return self._in_view(self._by_group[name])
+                of_group.setdefault((rank, self.labels(index).get("dp_rank", "")), []).append(index)
+            self._by_group[name] = {group: self._totals(of_group[min(of_group)]) for group, of_group in ranks.items()}
+        return self._by_group[name]
 
-    def by_rank(self, name: str) -> Mapping[Place, list[Sample]]:
+    def by_rank(self, name: str) -> Mapping[Place, Indexes]:
         """Every rank's own series: what is per GPU."""
-        ranks: dict[Place, list[Sample]] = defaultdict(list)
-        for sample in self.series(name):
-            ranks[self._place(sample)].append(sample)
-        return {rank: _totals(samples) for rank, samples in ranks.items()}
+        ranks: dict[Place, list[int]] = defaultdict(list)
+        for index in self.indexes(name):
+            ranks[self._place(index)].append(index)
+        return {rank: self._totals(indexes) for rank, indexes in ranks.items()}
 
-    def _place(self, sample: Sample) -> Place:
-        labels = sample.base_labels
-        place = self._places.get(id(labels))
-        if place is None:
-            # Some families say dp_rank="0" where their siblings on the same server say nothing.
-            group = Group(labels.get("worker_addr", ""), labels.get("model_name", ""), labels.get("dp_rank") or "0")
-            place = Place(group, (_number(labels.get("pp_rank")), _number(labels.get("tp_rank"))))
-            self._places[id(labels)] = place
-        return place
-
-    def _all_series(self, name: str) -> Sequence[Sample]:
+    def _all_indexes(self, name: str) -> Indexes:
         """In either spelling: OpenMetrics and the router write `sglang_` for `sglang:`."""
         return self._by_name.get(name) or self._by_name.get(name.replace(":", "_", 1)) or ()
 
-    def _in_view(self, by_group: dict[Group, list[Sample]]) -> dict[Group, list[Sample]]:
-        if self._only is None:
-            return by_group
-        return {self._only: by_group[self._only]} if self._only in by_group else {}
-
-    def _of_engine_type(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+    def _of_engine_type(self, indexes: Indexes) -> Indexes:
         if len(self.engine_types) < 2:
-            return samples
+            return indexes
         # The tokenizer says "unified" or nothing where the scheduler already says "decode": a name's own series decide.
-        own = _values(samples, "engine_type")
-        if self.engine_type not in own:
-            return samples
-        return [sample for sample in samples if sample.base_labels.get("engine_type") == self.engine_type]
+        if self.engine_type not in self.label_values(indexes, "engine_type"):
+            return indexes
+        return [index for index in indexes if self.labels(index).get("engine_type") == self.engine_type]
+
+    def _place(self, index: int) -> Place:
+        labels = self.labels(index)
+        # Some families say dp_rank="0" where their siblings on the same server say nothing.
+        group = Group(labels.get("worker_addr", ""), labels.get("model_name", ""), labels.get("dp_rank") or "0")
+        return Place(group, (_number(labels.get("pp_rank")), _number(labels.get("tp_rank"))))
+
+    def _totals(self, indexes: Indexes) -> Indexes:
+        """Without a breakdown by priority beside its total; one series where only the process id differs."""
+        if any(self.labels(index).get("priority") == "" for index in indexes):
+            indexes = [index for index in indexes if not self.labels(index).get("priority")]
+        if not any("pid" in self.labels(index) for index in indexes):
+            return indexes
+        without_pid = {(self.les[index], *_without_pid(self.labels(index))): index for index in indexes}
+        return list(without_pid.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The values of a page, in its order; of one group's ranks alone where `group` is given."""
+
+    page: Page
+    values: Sequence[float]
+    group: Group | None = None
+
+    def total(self, indexes: Indexes) -> float | None:
+        """The sum of those that are finite; None where none is."""
+        values = self.values
+        finite = [value for index in indexes if math.isfinite(value := values[index])]
+        return sum(finite) if finite else None
+
+    def pick(self, indexes: Indexes) -> list[float]:
+        values = self.values
+        return [values[index] for index in indexes]
+
+
+def _without_pid(labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted((name, value) for name, value in labels.items() if name != "pid")
 
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 10 else 0
-
-
-def _totals(samples: list[Sample]) -> list[Sample]:
-    """Without a breakdown by priority that stands beside its total; one series where only the process id differs."""
-    if any(sample.base_labels.get("priority") == "" for sample in samples):
-        samples = [sample for sample in samples if not sample.base_labels.get("priority")]
-    if not any("pid" in sample.base_labels for sample in samples):
-        return samples
-    without_pid = {tuple(sorted((k, v) for k, v in sample.labels.items() if k != "pid")): sample for sample in samples}
-    return list(without_pid.values())
-
-
-def _values(samples: Iterable[Sample], label: str) -> set[str]:
-    return {value for sample in samples if (value := sample.base_labels.get(label))}
 
 
 def _by_preference(engine_types: set[str]) -> tuple[str, ...]:

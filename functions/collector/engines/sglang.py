@@ -6,10 +6,13 @@ count carries no rank (`Series`).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
-from collector.engines.page import Group, Page
+from collector.columns import Layout
+from collector.engines.page import Group, Page, Reading
 from collector.engines.sglang_versions import reaches, version_range
 from collector.engines.tables import (
     Born,
@@ -40,6 +43,7 @@ from collector.snapshot import (
     Snapshot,
     Speculative,
     SystemMetrics,
+    VersionRange,
 )
 from collector.targets import Target
 
@@ -54,6 +58,30 @@ END_TO_END = Series("sglang:e2e_request_latency_seconds")
 QUEUE_TIME = PerGroup("sglang:queue_time_seconds")
 QUEUE_TIME_0_5_2 = PerGroup("sglang:queue_time_s")
 KV_TRANSFER = PerGroup("sglang:kv_transfer_latency_ms", scale=MILLISECONDS, across=largest)
+
+
+# Not counted as traffic: what collectors and load balancers ask for.
+PROBES = ("/metrics", "/health")
+
+
+@dataclass(frozen=True, eq=False)
+class ResponsesByClass:
+    """`2xx`, `4xx`, …: HTTP responses, without those to probes."""
+
+    name: str
+
+    def read(self, at: Reading) -> dict[str, float] | None:
+        page = at.page
+        if not page.indexes(self.name):
+            return None
+        by_class: dict[str, list[int]] | None = page.memo.get(self)
+        if by_class is None:
+            by_class = page.memo[self] = {}
+            for index in page.indexes(self.name):
+                labels = page.labels(index)
+                if not labels.get("endpoint", "").startswith(PROBES):
+                    by_class.setdefault(f"{labels.get('status_code', '?')[:1]}xx", []).append(index)
+        return {name: at.total(indexes) or 0.0 for name, indexes in by_class.items()}
 
 
 REQUESTS: Table = {
@@ -90,6 +118,7 @@ REQUESTS: Table = {
     ],
     "prompt_length": [Histogram(Series("sglang:prompt_tokens_histogram"))],
     "generated_length": [Histogram(Series("sglang:generation_tokens_histogram"))],
+    "http_responses_by_class": [ResponsesByClass("sglang:http_responses_total")],
 }
 
 CACHE: Table = {
@@ -218,25 +247,25 @@ RANK: Table = {
 
 # The names that the original design made up, read last of all; `NEVER_SGLANG` are those that no SGLang exposes.
 INVENTED_REQUESTS = {
-    "success_total": "sglang:request_success_total",
-    "failure_total": "sglang:request_failure_total",
-    "request_duration_seconds": "sglang:request_duration_seconds",
-    "time_to_first_token_seconds": "sglang:time_to_first_token_seconds",
-    "time_per_output_token_seconds": "sglang:time_per_output_token_seconds",
-    "input_tokens": "sglang:request_input_tokens",
-    "output_tokens": "sglang:request_output_tokens",
+    "success_total": Series("sglang:request_success_total"),
+    "failure_total": Series("sglang:request_failure_total"),
+    "request_duration_seconds": Series("sglang:request_duration_seconds"),
+    "time_to_first_token_seconds": Series("sglang:time_to_first_token_seconds"),
+    "time_per_output_token_seconds": Series("sglang:time_per_output_token_seconds"),
+    "input_tokens": Series("sglang:request_input_tokens"),
+    "output_tokens": Series("sglang:request_output_tokens"),
 }
 INVENTED_CACHE = {
-    "cache_hit_rate": "sglang:cache_hit_rate",
-    "cache_memory_usage_bytes": "sglang:cache_memory_usage_bytes",
-    "radix_cache_size": "sglang:radix_cache_size",
-    "prefix_cache_hit_total": "sglang:prefix_cache_hit_total",
+    "cache_hit_rate": Series("sglang:cache_hit_rate"),
+    "cache_memory_usage_bytes": Series("sglang:cache_memory_usage_bytes"),
+    "radix_cache_size": Series("sglang:radix_cache_size"),
+    "prefix_cache_hit_total": Series("sglang:prefix_cache_hit_total"),
 }
 INVENTED_SYSTEM = {
-    "num_requests_running": "sglang:num_requests_running",
-    "num_requests_waiting": "sglang:num_requests_waiting",
-    "batch_size_current": "sglang:batch_size_current",
-    "throughput_tokens_per_second": "sglang:throughput_tokens_per_second",
+    "num_requests_running": Series("sglang:num_requests_running"),
+    "num_requests_waiting": Series("sglang:num_requests_waiting"),
+    "batch_size_current": Series("sglang:batch_size_current"),
+    "throughput_tokens_per_second": Series("sglang:throughput_tokens_per_second"),
 }
 NEVER_SGLANG = (
     "sglang:request_success_total",
@@ -253,17 +282,16 @@ MODEL_FAMILIES = ("sglang:prompt_tokens_total", "sglang:startup_time_seconds", "
 
 M = TypeVar("M", bound=Model)
 
-# Not counted as traffic: what collectors and load balancers ask for.
-PROBES = ("/metrics", "/health")
+
+_pages: WeakKeyDictionary[Layout, tuple[Page, VersionRange]] = WeakKeyDictionary()
 
 
 def read_snapshot(exposition: Exposition, target: Target, asked_at: datetime, scrape: ScrapeFacts) -> Snapshot:
     """An SGLang page as one server's snapshot: ranks folded, versions bridged, None where the page says nothing."""
-    names = {name.removeprefix("sglang:").removeprefix("sglang_") for name in exposition.by_name}
-    version = version_range(names)
-    page = Page(exposition, RANK_FAMILIES, MODEL_FAMILIES, proves=lambda release: reaches(version, release))
-    requests, system = _requests(page), _system(page)
-    cache = _cache(page, requests.prompt_tokens_total)
+    page, version = _page_of(exposition.layout)
+    at = Reading(page, exposition.values)
+    requests, system = _requests(at), _system(at)
+    cache = _cache(at, requests.prompt_tokens_total)
     sections = {"request_metrics": requests, "cache_metrics": cache, "system_metrics": system}
     return Snapshot(
         timestamp=asked_at,
@@ -277,26 +305,35 @@ def read_snapshot(exposition: Exposition, target: Target, asked_at: datetime, sc
         other_engine_types=page.engine_types[1:],
         models=page.models,
         version_range=version,
-        ranks=tuple(_rank(page, group) for group in page.groups),
+        ranks=tuple(_rank(at, group) for group in page.groups),
         missing=tuple(f"{name}.{field}" for name, section in sections.items() for field in section.missing()),
         scrape=scrape,
     )
 
 
-def _requests(page: Page) -> RequestMetrics:
-    values = read(REQUESTS, page)
+def _page_of(layout: Layout) -> tuple[Page, VersionRange]:
+    """The layout as the tables see it, and the releases that expose it."""
+    known = _pages.get(layout)
+    if known is None:
+        version = version_range({name.removeprefix("sglang:").removeprefix("sglang_") for name in layout.by_name})
+        page = Page(layout, RANK_FAMILIES, MODEL_FAMILIES, proves=lambda release: reaches(version, release))
+        known = _pages[layout] = page, version
+    return known
+
+
+def _requests(at: Reading) -> RequestMetrics:
+    values = read(REQUESTS, at)
     finished = values.get("finished_total")
     if finished is not None:
         # An abort of a queued request counts as an abort and not as finished, so the difference can pass below zero.
         values["success_total"] = max(0.0, finished - values.get("failure_total", 0.0))
     values["input_tokens"] = _ratio(values.get("prompt_tokens_total"), finished)
     values["output_tokens"] = _ratio(values.get("generated_tokens_total"), finished)
-    values["http_responses_by_class"] = _http_responses_by_class(page)
-    return RequestMetrics(**_or_invented(values, INVENTED_REQUESTS, page))
+    return RequestMetrics(**_or_invented(values, INVENTED_REQUESTS, at))
 
 
-def _cache(page: Page, prompt_tokens_total: float | None) -> CacheMetrics:
-    values = read(CACHE, page)
+def _cache(at: Reading, prompt_tokens_total: float | None) -> CacheMetrics:
+    values = read(CACHE, at)
     used, evictable = values.get("kv_used_tokens"), values.get("kv_evictable_tokens")
     # Never the gauge of that name: it is the last batch's.
     values["cache_hit_rate"] = _ratio(values.get("prefix_cache_hit_total"), prompt_tokens_total)
@@ -304,28 +341,29 @@ def _cache(page: Page, prompt_tokens_total: float | None) -> CacheMetrics:
     values["kv_used_bytes"] = _times(
         values.get("cache_memory_usage_bytes"), _ratio(used, values.get("kv_capacity_tokens"))
     )
-    values["hicache"] = _feature(HiCache, HICACHE, page)
-    return CacheMetrics(**_or_invented(values, INVENTED_CACHE, page))
+    values["hicache"] = _feature(HiCache, HICACHE, at)
+    return CacheMetrics(**_or_invented(values, INVENTED_CACHE, at))
 
 
-def _system(page: Page) -> SystemMetrics:
-    values = read(SYSTEM, page)
+def _system(at: Reading) -> SystemMetrics:
+    values = read(SYSTEM, at)
     # The gauge keeps its last value while nothing runs.
     idle = values.get("num_requests_running") == 0
     values["throughput_tokens_per_second"] = 0.0 if idle else values.get("gen_throughput_tokens_per_second")
-    values["speculative"] = _feature(Speculative, SPECULATIVE, page)
-    values["disaggregation"] = _feature(Disaggregation, DISAGGREGATION, page)
-    values["lora"] = _feature(Lora, LORA, page)
-    return SystemMetrics(**_or_invented(values, INVENTED_SYSTEM, page))
+    values["speculative"] = _feature(Speculative, SPECULATIVE, at)
+    values["disaggregation"] = _feature(Disaggregation, DISAGGREGATION, at)
+    values["lora"] = _feature(Lora, LORA, at)
+    return SystemMetrics(**_or_invented(values, INVENTED_SYSTEM, at))
 
 
-def _feature(model: type[M], table: Table, page: Page) -> M | None:
+def _feature(model: type[M], table: Table, at: Reading) -> M | None:
     """A part that a server may lack altogether: None when the page shows nothing of it."""
-    values = read(table, page)
+    values = read(table, at)
     return model(**values) if values else None
 
 
-def _rank(page: Page, group: Group) -> RankMetrics:
+def _rank(at: Reading, group: Group) -> RankMetrics:
+    page = at.page
     pp_rank, tp_rank = page.lowest_rank(group)
     return RankMetrics(
         dp_rank=int(group.dp_rank) if len(page.groups) > 1 and group.dp_rank.isdecimal() else None,
@@ -333,27 +371,16 @@ def _rank(page: Page, group: Group) -> RankMetrics:
         tp_rank=tp_rank,
         engine_type=page.engine_type,
         model_name=group.model or None,
-        **read(RANK, page.only(group)),
+        **read(RANK, replace(at, group=group)),
     )
 
 
-def _http_responses_by_class(page: Page) -> dict[str, float] | None:
-    """`2xx`, `4xx`, …, without probes; None before 0.5.6."""
-    responses = page.series("sglang:http_responses_total")
-    classes: dict[str, float] = {}
-    for sample in responses:
-        if not sample.labels.get("endpoint", "").startswith(PROBES):
-            name = sample.labels.get("status_code", "?")[:1] + "xx"
-            classes[name] = classes.get(name, 0.0) + sample.value
-    return classes if responses else None
-
-
-def _or_invented(values: dict[str, Any], invented: Mapping[str, str], page: Page) -> dict[str, Any]:
+def _or_invented(values: dict[str, Any], invented: Mapping[str, Series], at: Reading) -> dict[str, Any]:
     """The original design's names fill what is still unsaid, on a page that has one which no SGLang exposes."""
-    if any(page.series(name) for name in NEVER_SGLANG):
-        for field, name in invented.items():
+    if any(at.page.indexes(name) for name in NEVER_SGLANG):
+        for field, series in invented.items():
             if values.get(field) is None:
-                values[field] = Series(name).read(page)
+                values[field] = series.read(at)
     return values
 
 

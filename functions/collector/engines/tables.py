@@ -5,63 +5,68 @@ A table maps a field to its sources in order of preference; each reads one value
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, Protocol
 
 from collector.distributions import Buckets
-from collector.engines.page import Page
-from collector.exposition import Sample
+from collector.engines.page import Indexes, Page, Reading
 from collector.snapshot import Distribution
 
 SPLIT_AT_MOST = 32
 
-Across = Callable[[Mapping[Any, float], Page], float]
+Across = Callable[[Mapping[Any, float], Reading], float]
 
 
 class Source(Protocol):
-    def read(self, page: Page) -> Any: ...
+    def read(self, at: Reading) -> Any: ...
 
 
 Table = Mapping[str, Sequence[Source]]
 
 
-def read(table: Table, page: Page) -> dict[str, Any]:
+def read(table: Table, at: Reading) -> dict[str, Any]:
     """Each field with the first source that says something; fields that none does are left out."""
-    values = {
-        name: next((v for source in sources if (v := source.read(page)) is not None), None)
-        for name, sources in table.items()
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    values = {}
+    for name, sources in table.items():
+        for source in sources:
+            value = source.read(at)
+            if value is not None:
+                values[name] = value
+                break
+    return values
 
 
-def total(values: Mapping[Any, float], page: Page) -> float:
+def total(values: Mapping[Any, float], at: Reading) -> float:
     return sum(values.values())
 
 
-def largest(values: Mapping[Any, float], page: Page) -> float:
+def largest(values: Mapping[Any, float], at: Reading) -> float:
     return max(values.values())
 
 
-def mean(values: Mapping[Any, float], page: Page) -> float:
+def mean(values: Mapping[Any, float], at: Reading) -> float:
     return sum(values.values()) / len(values)
 
 
 def weighted_by(name: str) -> Across:
     """The mean over groups, each counted as much as its own `name` says; the plain mean where it says nothing."""
 
-    def weighted(values: Mapping[Any, float], page: Page) -> float:
-        weights = {group: _sum(samples, {}) or 0.0 for group, samples in page.by_group(name).items()}
+    def weighted(values: Mapping[Any, float], at: Reading) -> float:
+        weights = {group: at.total(indexes) or 0.0 for group, indexes in at.page.by_group(name).items()}
         whole = sum(weights.get(group, 0.0) for group in values)
         if not whole:
-            return mean(values, page)
+            return mean(values, at)
         return sum(value * weights.get(group, 0.0) for group, value in values.items()) / whole
 
     return weighted
 
 
-@dataclass(frozen=True)
+# A page keeps what each source has found on it, by the source's identity: they are made once, never while reading.
+
+
+@dataclass(frozen=True, eq=False)
 class Series:
     """All of a name's series added up: what the tokenizer and the HTTP server count, over every label."""
 
@@ -70,68 +75,94 @@ class Series:
     scale: float = 1.0
     across: Across = total
 
-    def parts(self, page: Page, suffix: str = "") -> Mapping[Any, Sequence[Sample]]:
-        return {None: page.series(self.name + suffix)}
+    def read(self, at: Reading, suffix: str = "") -> float | None:
+        known = {
+            part: value for part, indexes in self.parts(at, suffix).items() if (value := at.total(indexes)) is not None
+        }
+        return self.across(known, at) * self.scale if known else None
 
-    def read(self, page: Page, suffix: str = "") -> float | None:
-        parts = {key: _sum(samples, self.where) for key, samples in self.parts(page, suffix).items()}
-        known = {key: value for key, value in parts.items() if value is not None}
-        return self.across(known, page) * self.scale if known else None
+    def parts(self, at: Reading, suffix: str = "") -> Mapping[Any, Indexes]:
+        """The series that count, in the parts that are folded `across`; a part without any is left out."""
+        page = at.page
+        parts: Mapping[Any, Indexes] | None = page.memo.get((self, suffix))
+        if parts is None:
+            found = self.split(page, self.name + suffix)
+            held = {part: [i for i in indexes if self.holds(page, i)] for part, indexes in found.items()}
+            parts = page.memo[self, suffix] = {part: indexes for part, indexes in held.items() if indexes}
+        return parts
+
+    def split(self, page: Page, name: str) -> Mapping[Any, Indexes]:
+        return {None: page.indexes(name)}
+
+    def holds(self, page: Page, index: int) -> bool:
+        """Whether a series has the labels that are asked for."""
+        labels = page.labels(index)
+        return all(labels.get(label) == value for label, value in self.where.items())
+
+    def is_on(self, page: Page) -> bool:
+        return any(self.holds(page, index) for index in page.indexes(self.name))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PerGroup(Series):
     """One rank of each data-parallel group, whose other ranks repeat it, then `across` the groups."""
 
-    def parts(self, page: Page, suffix: str = "") -> Mapping[Any, Sequence[Sample]]:
-        return page.by_group(self.name + suffix)
+    def parts(self, at: Reading, suffix: str = "") -> Mapping[Any, Indexes]:
+        parts = super().parts(at, suffix)
+        if at.group is None:
+            return parts
+        return {at.group: parts[at.group]} if at.group in parts else {}
+
+    def split(self, page: Page, name: str) -> Mapping[Any, Indexes]:
+        return page.by_group(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PerRank(Series):
     """Every rank's own: what is per GPU."""
 
-    def parts(self, page: Page, suffix: str = "") -> Mapping[Any, Sequence[Sample]]:
-        return page.by_rank(self.name + suffix)
+    def split(self, page: Page, name: str) -> Mapping[Any, Indexes]:
+        return page.by_rank(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RankBlind(PerGroup):
     """A scheduler's counter without rank labels in older releases: what stands there is the sum over every rank."""
 
-    def read(self, page: Page, suffix: str = "") -> float | None:
-        value = super().read(page, suffix)
-        if value is None or any("tp_rank" in sample.base_labels for sample in page.series(self.name)):
+    def read(self, at: Reading, suffix: str = "") -> float | None:
+        value = super().read(at, suffix)
+        if value is None or any("tp_rank" in at.page.labels(index) for index in at.page.indexes(self.name)):
             return value
-        return value / page.ranks_per_group if page.ranks_per_group else None
+        return value / at.page.ranks_per_group if at.page.ranks_per_group else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Born:
     """A counter that is exposed from its first event on: 0 until then, where the page proves a release that has it."""
 
     since: str
     counter: Series
 
-    def read(self, page: Page) -> float | None:
-        if any(_holds(sample, self.counter.where) for sample in page.series(self.counter.name)):
-            return self.counter.read(page)
-        shown_here = page.has_tokenizer or isinstance(self.counter, PerGroup | PerRank)
-        return 0.0 if shown_here and page.proves(self.since) else None
+    def read(self, at: Reading) -> float | None:
+        value = self.counter.read(at)
+        if value is not None or self.counter.is_on(at.page):
+            return value
+        shown_here = at.page.has_tokenizer or isinstance(self.counter, PerGroup | PerRank)
+        return 0.0 if shown_here and at.page.proves(self.since) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Until:
     """A name that later releases still declare but never set: read only while the page proves no such release."""
 
     gone_by: str
     source: Source
 
-    def read(self, page: Page) -> Any:
-        return None if page.proves(self.gone_by) else self.source.read(page)
+    def read(self, at: Reading) -> Any:
+        return None if at.page.proves(self.gone_by) else self.source.read(at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class By:
     """A counter split by a label's values; past the first few, which no real server has, they are `other`."""
 
@@ -139,64 +170,71 @@ class By:
     counter: Series
     name_of: Callable[[str], str] = str
 
-    def read(self, page: Page) -> dict[str, float] | None:
-        found = {
-            value
-            for sample in page.series(self.counter.name)
-            if (value := sample.base_labels.get(self.label)) is not None
-        }
+    def read(self, at: Reading) -> dict[str, float] | None:
         split: dict[str, float] = defaultdict(float)
-        for value in sorted(found):
-            name = self.name_of(value)
-            split[name if name in split or len(split) < SPLIT_AT_MOST else "other"] += (
-                replace(self.counter, where={**self.counter.where, self.label: value}).read(page) or 0.0
-            )
+        for name, counter in self._counters(at.page):
+            split[name if name in split or len(split) < SPLIT_AT_MOST else "other"] += counter.read(at) or 0.0
         return dict(split) or None
 
+    def _counters(self, page: Page) -> list[tuple[str, Series]]:
+        """A source for each of the label's values, with its name."""
+        counters: list[tuple[str, Series]] | None = page.memo.get(self)
+        if counters is None:
+            found = sorted(page.label_values(page.indexes(self.counter.name), self.label))
+            where = self.counter.where
+            counters = page.memo[self] = [
+                (self.name_of(value), replace(self.counter, where={**where, self.label: value})) for value in found
+            ]
+        return counters
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Mean:
     """A histogram's mean: its sum over its count; None while nothing was observed."""
 
     histogram: Series
 
-    def read(self, page: Page) -> float | None:
-        observed, count = self.histogram.read(page, "_sum"), replace(self.histogram, scale=1.0).read(page, "_count")
+    def read(self, at: Reading) -> float | None:
+        observed, count = self.histogram.read(at, "_sum"), self._unscaled.read(at, "_count")
         return observed / count if observed is not None and count else None
 
+    @cached_property
+    def _unscaled(self) -> Series:
+        return replace(self.histogram, scale=1.0)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Histogram:
     """A histogram over all the series that its source selects."""
 
     histogram: Series
 
-    def read(self, page: Page) -> Distribution | None:
-        by_bound: dict[float, list[float]] = {}
-        for samples in self.histogram.parts(page, "_bucket").values():
-            for sample in samples:
-                bound = _bound(sample.le)
-                if bound is not None and 0 <= sample.value < math.inf and _holds(sample, self.histogram.where):
-                    by_bound.setdefault(bound, []).append(sample.value)
-        # Series whose bounds differ can only be added where they all have one.
-        everywhere = max(map(len, by_bound.values()), default=0)
-        scale = self.histogram.scale
-        cumulative = {bound * scale: sum(counts) for bound, counts in by_bound.items() if len(counts) == everywhere}
+    def read(self, at: Reading) -> Distribution | None:
+        bounds, series = self._buckets(at)
+        counts = [sum(of_bound) for of_bound in zip(*(at.pick(indexes) for indexes in series), strict=True)]
+        cumulative = dict(zip(bounds, counts, strict=True))
+        if not (math.isfinite(sum(counts)) and min(counts, default=0) >= 0):
+            cumulative = {bound: count for bound, count in cumulative.items() if 0 <= count < math.inf}
         if not cumulative:
             return None
-        return Buckets(cumulative, total=_nan_if_none(self.histogram.read(page, "_sum"))).summarise()
+        total = self.histogram.read(at, "_sum")
+        return Buckets(cumulative, total=math.nan if total is None else total).summarise()
+
+    def _buckets(self, at: Reading) -> tuple[Sequence[float], Sequence[Indexes]]:
+        """Upper bounds, and for each series its buckets: only bounds that all of them have can be added."""
+        buckets: tuple[Sequence[float], Sequence[Indexes]] | None = at.page.memo.get(self)
+        if buckets is None:
+            by_bound: dict[float, list[int]] = defaultdict(list)
+            for indexes in self.histogram.parts(at, "_bucket").values():
+                for index in indexes:
+                    if (bound := _bound(at.page.les[index])) is not None:
+                        by_bound[bound * self.histogram.scale].append(index)
+            everywhere = max(map(len, by_bound.values()), default=0)
+            common = {bound: indexes for bound, indexes in by_bound.items() if len(indexes) == everywhere}
+            buckets = at.page.memo[self] = list(common), list(zip(*common.values(), strict=True))
+        return buckets
 
 
-def _sum(samples: Iterable[Sample], where: Mapping[str, str | None]) -> float | None:
-    values = [s.value for s in samples if math.isfinite(s.value) and _holds(s, where)]
-    return sum(values) if values else None
-
-
-def _holds(sample: Sample, where: Mapping[str, str | None]) -> bool:
-    return not where or all(sample.base_labels.get(label) == value for label, value in where.items())
-
-
-@lru_cache(maxsize=4096)
 def _bound(le: str | None) -> float | None:
     """The upper bound of a bucket; None for what is no bound."""
     try:
@@ -204,7 +242,3 @@ def _bound(le: str | None) -> float | None:
     except ValueError:
         return None
     return bound if bound > -math.inf else None
-
-
-def _nan_if_none(value: float | None) -> float:
-    return math.nan if value is None else value
