@@ -9,7 +9,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -19,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from collector.backoff import State
 from collector.errors import LateError
 from collector.item import Item, Stored, item_of, key_of, read_key, read_state, read_stored
-from collector.outcome import Outcome
+from collector.outcome import Outcome, OutOfTimeError
 from collector.targets import Key, Target
 
 if TYPE_CHECKING:
@@ -27,16 +26,14 @@ if TYPE_CHECKING:
 
 WRITES_AT_ONCE = 25  # DynamoDB's limits; so many of the largest items are 10 MB, of the 16 that a request may have
 READS_AT_ONCE = 100
-QUERY_THREADS = 16
+SLOTS_LOOKED_BACK = 4
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
-PATIENCE_SECONDS = 3.0  # for one call on a caller's behalf
+PATIENCE_SECONDS = 3.0  # for what a caller waits for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 STATE = "instance_id, slot, failures, retry_at"
-THROTTLED = {
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "ThrottlingException",
-}
+THROTTLED = {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
+# What a call may raise.
+NO_ANSWER = (ClientError, BotoCoreError, OutOfTimeError)
 
 
 class UnprocessedError(Exception):
@@ -74,7 +71,7 @@ def _put(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
         batch, requests = requests[:WRITES_AT_ONCE], requests[WRITES_AT_ONCE:]
         try:
             answer = _ask(client().batch_write_item, until, RequestItems={table_name(): batch})
-        except (ClientError, BotoCoreError) as exc:
+        except NO_ANSWER as exc:
             refused |= {read_key(request["PutRequest"]["Item"]): exc for request in batch}
             continue
         if left := answer["UnprocessedItems"].get(table_name(), []):
@@ -97,7 +94,7 @@ def _put_new(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
                 Item=item,
                 ConditionExpression="attribute_not_exists(slot)",
             )
-        except (ClientError, BotoCoreError) as exc:
+        except NO_ANSWER as exc:
             if _code(exc) != "ConditionalCheckFailedException":
                 refused[key] = exc
     return refused
@@ -108,61 +105,44 @@ def _put_new(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
 
 def read_newest(instance_id: str) -> Stored | None:
     """The last scrape that has not expired, good or failed; None when there is none."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    # A caller who has just collected sees it. DynamoDB deletes what has expired within days, not at once.
-    for item in _newest(instance_id, until, ConsistentRead=True):
+    answer = _ask(
+        client().query,
+        time.monotonic() + PATIENCE_SECONDS,
+        TableName=table_name(),
+        KeyConditionExpression="instance_id = :id",
+        ExpressionAttributeValues={":id": {"S": instance_id}},
+        ScanIndexForward=False,
+        Limit=1,
+        ConsistentRead=True,  # a caller who has just collected sees it
+    )
+    for item in answer["Items"]:
+        # DynamoDB deletes what has expired within days, not at once.
         if int(item["expires_at"]["N"]) > time.time():
             return read_stored(item)
     return None
 
 
 def read_states(targets: Collection[Target], until: float) -> dict[Key, State]:
-    """The back-off after the last scrape before each target's slot; none for a server that has no scrape.
+    """The back-off after the last scrape before each target's slot; none where the slots just before are empty.
 
-    Read at the slot before, whose key is known; a query finds it where there is a gap. Raises botocore's errors, and
-    UnprocessedError.
+    Their keys are known, so they are read in batches: the slot before, which is there as a rule, and in a gap those
+    before that. Raises NO_ANSWER and UnprocessedError.
     """
-    before = {
-        target.key: (target.instance_id, target.slot_ms - 1000 * target.interval_seconds)
-        for target in targets
-        if target.interval_seconds
-    }
-    found = {read_key(item): read_state(item) for item in _read(before.values(), STATE, until)}
-    states = {key: found[earlier] for key, earlier in before.items() if earlier in found}
-    gaps = before.keys() - states.keys()
-
-    def look_back(key: Key) -> None:
-        for item in _newest(key[0], until, before_ms=key[1], ProjectionExpression=STATE):
-            states[key] = read_state(item)
-
-    if gaps:
-        with ThreadPoolExecutor(min(QUERY_THREADS, len(gaps))) as pool:
-            list(pool.map(look_back, gaps))
+    states: dict[Key, State] = {}
+    for slots_back in range(1, SLOTS_LOOKED_BACK + 1):
+        before = {
+            target.key: (target.instance_id, target.slot_ms - 1000 * slots_back * target.interval_seconds)
+            for target in targets
+            if target.interval_seconds and target.key not in states
+        }
+        found = {read_key(item): read_state(item) for item in _read(before.values(), STATE, until)}
+        states |= {key: found[earlier] for key, earlier in before.items() if earlier in found}
     return states
 
 
 def existing(keys: Iterable[Key], until: float) -> set[Key]:
-    """Those of the slots that have an item. Raises botocore's errors, and UnprocessedError."""
+    """Those of the slots that have an item. Raises NO_ANSWER and UnprocessedError."""
     return {read_key(item) for item in _read(keys, "instance_id, slot", until, ConsistentRead=True)}
-
-
-def _newest(instance_id: str, until: float, before_ms: int | None = None, **options: Any) -> list[Item]:
-    """The newest item of a server, or the newest before a slot: one or none."""
-    condition, values = "instance_id = :id", {":id": {"S": instance_id}}
-    if before_ms is not None:
-        condition, values = condition + " AND slot < :slot", values | {":slot": {"N": str(before_ms)}}
-    answer = _ask(
-        client().query,
-        until,
-        TableName=table_name(),
-        KeyConditionExpression=condition,
-        ExpressionAttributeValues=values,
-        ScanIndexForward=False,
-        Limit=1,
-        **options,
-    )
-    items: list[Item] = answer["Items"]
-    return items
 
 
 def _read(keys: Iterable[Key], attributes: str, until: float, **options: Any) -> list[Item]:
@@ -185,8 +165,10 @@ def _read(keys: Iterable[Key], attributes: str, until: float, **options: Any) ->
 
 
 def _ask(call: Callable[..., dict[str, Any]], until: float, **request: Any) -> dict[str, Any]:
-    """DynamoDB's answer. Raises botocore's errors: at once those that asking again does not mend."""
+    """DynamoDB's answer. Raises NO_ANSWER: at once what asking again does not mend."""
     for pause in _pauses():
+        if time.monotonic() > until:
+            raise OutOfTimeError("no time was left to ask DynamoDB")
         try:
             return call(**request)
         except (ClientError, BotoCoreError) as exc:
@@ -201,7 +183,7 @@ def _may_pass(exc: ClientError | BotoCoreError) -> bool:
     return isinstance(exc, HTTPClientError)  # no connection, or no answer
 
 
-def _code(exc: ClientError | BotoCoreError) -> str | None:
+def _code(exc: Exception) -> str | None:
     return exc.response["Error"]["Code"] if isinstance(exc, ClientError) else None
 
 
@@ -230,7 +212,6 @@ def client() -> "BaseClient":
             connect_timeout=CONNECT_SECONDS,
             read_timeout=ANSWER_SECONDS,
             retries={"mode": "standard", "total_max_attempts": 1},  # `_ask` asks again
-            max_pool_connections=QUERY_THREADS,
             parameter_validation=False,  # a tenth of a millisecond for each item, and they are all of our own making
         ),
     )

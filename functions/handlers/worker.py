@@ -15,7 +15,6 @@ from typing import Any, Self
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from collector import pipeline, store
@@ -45,7 +44,7 @@ class UnreadableError(Exception):
 
 
 # Their words say it all; anything else is a bug, and where it arose is told too.
-FORESEEN = (BotoCoreError, ClientError, store.UnprocessedError, OutOfTimeError, UnreadableError)
+FORESEEN = (*store.NO_ANSWER, store.UnprocessedError, OutOfTimeError, UnreadableError)
 
 
 @dataclass(frozen=True, slots=True)

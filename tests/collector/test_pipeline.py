@@ -71,7 +71,6 @@ def test_no_scrape_begins_that_could_outlast_the_deadline(serve):
 def test_no_more_outcomes_are_held_than_are_written_at_once(serve):
     server = serve(keeps_alive(whole()))
     results = pipeline.collect(fleet(server, 60), soon())
-    sizes = [
-        next(results) and len(store.existing([(f"quick-{n}", NOW_MS) for n in range(60)], soon())) for _ in range(60)
-    ]
-    assert sizes == [25] * 25 + [50] * 25 + [60] * 10
+    keys = [(f"quick-{number}", NOW_MS) for number in range(60)]
+    kept = [len(store.existing(keys, soon())) for _ in results]
+    assert kept == [25] * 25 + [50] * 25 + [60] * 10

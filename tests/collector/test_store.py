@@ -1,3 +1,4 @@
+import json
 import random
 import time
 
@@ -5,9 +6,10 @@ import boto3
 import pytest
 
 from collector import item, store
+from collector.backoff import State
 from collector.errors import RefusedError
 from collector.exposition import parse
-from collector.outcome import Outcome
+from collector.outcome import Outcome, OutOfTimeError
 from support import ASKED_AT, PAGES, snapshot_of, target
 
 PAGE = (PAGES / "sglang-0.5.23-dp2-load.prom").read_bytes()
@@ -58,6 +60,15 @@ def test_one_scrape_is_one_item_under_its_server_and_slot(table):
     assert keys == {("sglang-001", NOW_MS - 60_000), ("sglang-001", NOW_MS), ("sglang-002", NOW_MS)}
 
 
+def test_when_time_is_up_dynamodb_is_not_asked_and_nothing_counts_as_written(table):
+    outcomes = [good(), failed(slot_ms=NOW_MS + 1)]
+    refused = store.write(outcomes, time.monotonic() - 1)
+    assert {key: type(reason) for key, reason in refused.items()} == {
+        outcome.target.key: OutOfTimeError for outcome in outcomes
+    }
+    assert items() == []
+
+
 def test_the_newest_slot_is_read_and_other_servers_are_not(table):
     write([good(slot_ms=NOW_MS - 1), failed(slot_ms=NOW_MS), good(slot_ms=NOW_MS + 1, instance_id="sglang-002")])
     assert store.read_newest("sglang-001").code == "connection_refused"
@@ -103,6 +114,26 @@ def test_a_page_that_fits_no_item_leaves_its_snapshot(table):
     stored = store.read_newest("sglang-001")
     assert stored.page == b""
     assert stored.snapshot.system_metrics.num_requests_running == 5
+
+
+def test_whatever_stands_beside_the_page_has_room_in_an_item():
+    largest = target(
+        instance_id="a" * 128,
+        endpoint="http://" + "a" * 2041,
+        interval_seconds=60,
+        labels={f"l{number:062}": "\U0001f600" * 256 for number in range(16)},
+    )
+    outcome = Outcome(largest, ASKED_AT, error=RefusedError("\U0001f600" * 1000), state=State(999, 2**60))
+    assert len(json.dumps(item.item_of(outcome), ensure_ascii=False).encode()) < item.ROOM_FOR_THE_REST
+
+
+def test_a_snapshot_that_fits_no_item_is_told(table):
+    noise = random.Random(1)
+    models = tuple(f"{noise.getrandbits(512):x}" for _ in range(8000))
+    outcome = Outcome(target(slot_ms=NOW_MS), ASKED_AT, snapshot_of(PAGE).model_copy(update={"models": models}))
+    write([outcome])
+    stored = store.read_newest("sglang-001")
+    assert (stored.snapshot, stored.code) == (None, "page_too_large")
 
 
 def test_a_long_error_is_cut(table):

@@ -182,6 +182,18 @@ def test_back_off_ends_with_the_first_good_scrape(targets):
     assert {"code", "failures", "retry_at"}.isdisjoint(items()[back.key])
 
 
+@pytest.mark.parametrize(
+    ("slots", "asked"),
+    [pytest.param(4, 0, id="is-remembered"), pytest.param(5, 1, id="is-forgotten-in-the-end")],
+)
+def test_back_off_over_a_gap(targets, slots, asked):
+    before = targets(slot_ms=NOW_MS - 60_000 * (slots - 1))
+    failed_often = Outcome(before, ASKED_AT, error=RefusedError("nothing listens there"), state=State(9, NOW_MS * 2))
+    store.write([failed_often], time.monotonic() + 1)
+    run(message(before.model_copy(update={"slot_ms": NOW_MS + 60_000})))
+    assert len(targets.server.requests) == asked
+
+
 def test_one_line_says_what_came_of_a_batch(targets, serve, caplog):
     busy = serve(sends(whole(b"busy", status="503 Service Unavailable")))
     run(message(targets(), targets(busy)), message(targets(slot_ms=NOW_MS - 61_000), targets()), Message("?"))
