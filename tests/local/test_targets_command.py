@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import uuid
-from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
