@@ -16,6 +16,7 @@ DEVELOPMENT := $(call mark,$(VENV),tests/requirements.txt)
 # The functions run on the Python that they are built for, and with them the AWS that runs them.
 RUNTIME := $(call mark,.venv-3.13,tests/requirements.txt)
 TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
+CHECKOV := $(call mark,.venv-checkov,tests/requirements-checkov.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
@@ -48,12 +49,13 @@ e2e: $(RUNTIME) build  ## The same for three ticks of the schedule, checked: fiv
 test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
 	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
 
-lint: $(DEVELOPMENT) $(TOOLS)  ## Style, types and the template
+lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types and the template
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy functions
 	$(VENV)/bin/cfn-lint template.yaml
 	.venv-tools/bin/sam validate --lint
+	.venv-checkov/bin/checkov --file=template.yaml --framework=cloudformation --compact --quiet --skip-download
 
 build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
 	.venv-tools/bin/sam build
@@ -68,13 +70,14 @@ redrive: $(DEVELOPMENT)  ## Send again what ended in the dead-letter queue: make
 	$(if $(STACK),,$(error say which stack: make redrive STACK=sglang-collector))$(PYTHON) -m local.redrive "$$STACK"
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
-	$(foreach file,functions/requirements tests/requirements tests/requirements-tools,\
+	$(foreach file,functions/requirements tests/requirements tests/requirements-tools tests/requirements-checkov,\
 		UV_CUSTOM_COMPILE_COMMAND='make requirements' $(COMPILE) $(UPGRADE) $(file).in --output-file=$(file).txt &&) true
 
 $(DEVELOPMENT) $(RUNTIME): REQUIREMENTS = tests/requirements.txt
 $(TOOLS): REQUIREMENTS = tests/requirements-tools.txt
+$(CHECKOV): REQUIREMENTS = tests/requirements-checkov.txt
 $(RUNTIME): override PYTHON3 = $(or $(shell $(MAKE) --silent -C functions runtime-python),$(error the functions need python3.13: none is here))
-$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS)):
+$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV)):
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "too old: make PYTHON3=python3.13, say")'
 	@echo "Setting up $(@D), once: a minute or so."
 	rm -rf $(@D)

@@ -17,7 +17,11 @@ from queue_of_messages import Context, Message, event, message
 from servers import PAGE, keeps_alive, sends, whole
 from support import ASKED_AT, ROOT, target
 
-NOW_MS = time.time_ns() // 1_000_000
+
+@pytest.fixture
+def now_ms():
+    """When the test began: slots are told from it, and the suite may take longer than an interval."""
+    return time.time_ns() // 1_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +30,14 @@ def _a_place_to_store_and_scrape(dynamodb, on_a_laptop):
 
 
 @pytest.fixture
-def targets(serve):
+def targets(serve, now_ms):
     """Make targets, each with a page of its own at one server; `server` stands for another."""
     pages = serve(keeps_alive(whole()))
     number = count(1)
 
     def make(server=None, **changes):
         index = next(number)
-        fields = {"instance_id": f"sglang-{index:03}", "slot_ms": NOW_MS, "interval_seconds": 60, "timeout_seconds": 2}
+        fields = {"instance_id": f"sglang-{index:03}", "slot_ms": now_ms, "interval_seconds": 60, "timeout_seconds": 2}
         endpoint = f"http://127.0.0.1:{(server or pages).port}/metrics?{index}"
         return target(**fields | {"endpoint": endpoint} | changes)
 
@@ -74,18 +78,18 @@ def test_reads_and_writes_are_batched(targets, dynamodb):
     assert dynamodb.operations == {"BatchGetItem": 1, "BatchWriteItem": 2}
 
 
-def test_a_server_that_cannot_be_scraped_is_an_outcome_and_no_failure_of_its_message(targets, serve):
+def test_a_server_that_cannot_be_scraped_is_an_outcome_and_no_failure_of_its_message(targets, serve, now_ms):
     busy = serve(sends(whole(b"busy", status="503 Service Unavailable")))
-    nobody = target(instance_id="down", endpoint="http://127.0.0.2:1/metrics", slot_ms=NOW_MS, interval_seconds=60)
+    nobody = target(instance_id="down", endpoint="http://127.0.0.2:1/metrics", slot_ms=now_ms, interval_seconds=60)
     assert run(message(targets(), targets(busy), nobody)) == []
     assert codes() == {None: 1, "http_status": 1, "connection_refused": 1}
 
 
-def test_labels_and_retention_are_kept_with_the_scrape(targets):
+def test_labels_and_retention_are_kept_with_the_scrape(targets, now_ms):
     run(message(targets(labels={"team": "search"}, retention_days=7)))
     [stored] = items().values()
     assert stored["labels"] == {"M": {"team": {"S": "search"}}}
-    assert int(stored["expires_at"]["N"]) == NOW_MS // 1000 + 7 * 86_400
+    assert int(stored["expires_at"]["N"]) == now_ms // 1000 + 7 * 86_400
 
 
 def test_the_same_slot_in_two_messages_is_asked_for_once(targets):
@@ -141,16 +145,16 @@ def test_what_there_is_no_time_for_comes_back_and_the_rest_is_kept(targets):
     assert items().keys() == {quick.key}
 
 
-def test_a_slot_that_is_over_is_kept_as_late_and_not_asked(targets):
-    over = targets(slot_ms=NOW_MS - 60_001)
+def test_a_slot_that_is_over_is_kept_as_late_and_not_asked(targets, now_ms):
+    over = targets(slot_ms=now_ms - 60_001)
     assert run(message(over, targets())) == []
     assert codes() == {"late": 1, None: 1}
     assert len(targets.server.requests) == 1
     assert "s late" in items()[over.key]["error"]["S"]
 
 
-def test_late_never_takes_the_place_of_what_is_there(targets):
-    one = targets(slot_ms=NOW_MS - 120_000)
+def test_late_never_takes_the_place_of_what_is_there(targets, now_ms):
+    one = targets(slot_ms=now_ms - 120_000)
     there = Outcome(one, ASKED_AT, error=RefusedError("nothing listens there"))
     store.write([there], time.monotonic() + 1)
     before = items()[one.key]
@@ -173,11 +177,11 @@ def test_a_server_that_keeps_failing_is_asked_less_often_and_each_slot_has_its_o
     assert len(busy.requests) == 4
 
 
-def test_back_off_ends_with_the_first_good_scrape(targets):
-    slot = targets(slot_ms=NOW_MS - 30_000)
-    failed_often = Outcome(slot, ASKED_AT, error=RefusedError("nothing listens there"), state=State(9, NOW_MS + 1))
+def test_back_off_ends_with_the_first_good_scrape(targets, now_ms):
+    slot = targets(slot_ms=now_ms - 30_000)
+    failed_often = Outcome(slot, ASKED_AT, error=RefusedError("nothing listens there"), state=State(9, now_ms + 1))
     store.write([failed_often], time.monotonic() + 1)
-    back = slot.model_copy(update={"slot_ms": NOW_MS + 30_000})
+    back = slot.model_copy(update={"slot_ms": now_ms + 30_000})
     run(message(back))
     assert {"code", "failures", "retry_at"}.isdisjoint(items()[back.key])
 
@@ -186,25 +190,25 @@ def test_back_off_ends_with_the_first_good_scrape(targets):
     ("slots", "asked"),
     [pytest.param(4, 0, id="is-remembered"), pytest.param(5, 1, id="is-forgotten-in-the-end")],
 )
-def test_back_off_over_a_gap(targets, slots, asked):
-    before = targets(slot_ms=NOW_MS - 60_000 * (slots - 1))
-    failed_often = Outcome(before, ASKED_AT, error=RefusedError("nothing listens there"), state=State(9, NOW_MS * 2))
+def test_back_off_over_a_gap(targets, slots, asked, now_ms):
+    before = targets(slot_ms=now_ms - 60_000 * (slots - 1))
+    failed_often = Outcome(before, ASKED_AT, error=RefusedError("nothing listens there"), state=State(9, now_ms * 2))
     store.write([failed_often], time.monotonic() + 1)
-    run(message(before.model_copy(update={"slot_ms": NOW_MS + 60_000})))
+    run(message(before.model_copy(update={"slot_ms": now_ms + 60_000})))
     assert len(targets.server.requests) == asked
 
 
-def test_one_line_says_what_came_of_a_batch(targets, serve, caplog):
+def test_one_line_says_what_came_of_a_batch(targets, serve, caplog, now_ms):
     busy = serve(sends(whole(b"busy", status="503 Service Unavailable")))
-    run(message(targets(), targets(busy)), message(targets(slot_ms=NOW_MS - 61_000), targets()), Message("?"))
+    run(message(targets(), targets(busy)), message(targets(slot_ms=now_ms - 61_000), targets()), Message("?"))
     [line] = [record for record in caplog.records if record.message == "collected"]
     assert line.outcomes == {"ok": 2, "http_status": 1, "late": 1}
     assert (line.messages, line.returned, line.targets, line.unfinished) == (3, 1, 4, 0)
 
 
-def test_scrapes_failures_passed_over_slots_and_returned_messages_are_metrics(targets, serve, capsys):
+def test_scrapes_failures_passed_over_slots_and_returned_messages_are_metrics(targets, serve, capsys, now_ms):
     busy = serve(sends(whole(b"busy", status="503 Service Unavailable")))
-    run(message(targets(), targets(busy), targets(slot_ms=NOW_MS - 61_000)), Message("?"))
+    run(message(targets(), targets(busy), targets(slot_ms=now_ms - 61_000)), Message("?"))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [emf] = [line for line in lines if "_aws" in line]
     assert {name: emf[name] for name in ("Scrapes", "FailedScrapes", "SlotsPassedOver", "MessagesReturned")} == {
