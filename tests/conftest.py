@@ -1,6 +1,7 @@
 """Servers that live as long as a test, and an AWS in the process for what is to be kept."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -9,10 +10,17 @@ import hypothesis
 import pytest
 from moto import mock_aws
 
+import collector.dynamodb
 from collector import connections, pipeline, store
+from faulty_dynamodb import FaultyDynamoDb
+from local.aws import TABLE_PROPERTIES, EmbeddedAws
+from local.template import Template
 from servers import Server
 
-TABLE = "snapshots"
+TABLES = {
+    "SNAPSHOTS_TABLE": ("snapshots", {"instance_id": "S", "slot": "N"}),
+    "TARGETS_TABLE": ("targets", {"pk": "S", "sk": "S"}),
+}
 
 # No test asserts on a clock.
 hypothesis.settings.register_profile("no clock", deadline=None)
@@ -31,32 +39,59 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of an empty `Snapshots` table."""
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Empty tables, `snapshots` and `targets`."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "eu-west-1",
-        "SNAPSHOTS_TABLE": TABLE,
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
-        store.client.cache_clear()
-        boto3.client("dynamodb").create_table(
-            TableName=TABLE,
-            AttributeDefinitions=[
-                {"AttributeName": "instance_id", "AttributeType": "S"},
-                {"AttributeName": "slot", "AttributeType": "N"},
-            ],
-            KeySchema=[
-                {"AttributeName": "instance_id", "KeyType": "HASH"},
-                {"AttributeName": "slot", "KeyType": "RANGE"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        yield TABLE
+        forget_clients()
+        for variable, (name, keys) in TABLES.items():
+            monkeypatch.setenv(variable, name)
+            boto3.client("dynamodb").create_table(
+                TableName=name,
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
+                KeySchema=[
+                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
+                ],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        yield
+    forget_clients()
+
+
+def forget_clients() -> None:
+    collector.dynamodb.client.cache_clear()
     store.client.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[EmbeddedAws]:
+    """An AWS of its own process, with the template's tables."""
+    with EmbeddedAws() as embedded:
+        embedded.create_tables(Template())
+        yield embedded
+
+
+@pytest.fixture
+def dynamodb(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyDynamoDb]:
+    """What the store talks to: a DynamoDB that can be made to fail, with an empty table."""
+    table = f"snapshots-{uuid.uuid4()}"
+    properties = Template().tables()["Snapshots"]
+    aws.client().create_table(
+        TableName=table, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
+    )
+    with FaultyDynamoDb(aws.endpoint_url) as faulty:
+        for name, value in (aws.environment() | {"AWS_ENDPOINT_URL": faulty.url, "SNAPSHOTS_TABLE": table}).items():
+            monkeypatch.setenv(name, value)
+        store.client.cache_clear()
+        yield faulty
+    store.client.cache_clear()
+    aws.client().delete_table(TableName=table)
 
 
 @pytest.fixture

@@ -1,35 +1,21 @@
-"""The handler where it will live: behind AWS's own runtime client and runtime emulator, with a real table over HTTP.
-
-The emulator is a process of its own and takes one request at a time.
-"""
+"""The handler where it will live: behind AWS's own runtime client and runtime emulator, with a real table over HTTP."""
 
 import json
-import os
-import platform
-import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import urllib3
 
-from local.aws import EmbeddedAws
-from local.template import Template
+from emulated_lambda import emulated, needs_emulator
+from faulty_dynamodb import FaultyDynamoDb
+from queue_of_messages import event as queue_event
+from queue_of_messages import message
 from servers import Server, keeps_alive, whole
+from support import ROOT, target
 
-ROOT = Path(__file__).parent.parent
-PROCESSOR = {"x86_64": "x86_64", "aarch64": "arm64"}.get(platform.machine())
-EMULATOR = Path(sys.prefix) / f"emulator/samcli/local/rapid/aws-lambda-rie-{PROCESSOR}"
 EVENTS_SERVER = "host.docker.internal:30000"  # the one that events/ names
-START_SECONDS = 30
 
-pytestmark = [
-    pytest.mark.skipif(platform.system() != "Linux", reason="the Lambda runtime is for Linux"),
-    pytest.mark.skipif(not EMULATOR.exists(), reason="no runtime emulator here: `make test` installs it"),
-]
+pytestmark = needs_emulator
 
 PAGE = b"""\
 # HELP sglang:num_running_reqs The number of running requests.
@@ -63,11 +49,6 @@ METRICS = {
 }
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def page_server():
     """host:port of a server whose metrics page is PAGE."""
@@ -76,65 +57,25 @@ def page_server():
 
 
 @pytest.fixture(scope="module")
-def aws():
-    """An embedded AWS with the template's tables."""
-    with EmbeddedAws() as embedded:
-        embedded.create_tables(Template())
-        yield embedded
+def variables(aws, page_server):
+    """What a laptop changes in the variables that the template declares."""
+    return aws.environment() | {"ALLOW_LOOPBACK": "true", "ALLOWED_PORTS": page_server.partition(":")[2]}
 
 
 @pytest.fixture(scope="module")
-def function_log(tmp_path_factory):
-    return tmp_path_factory.mktemp("lambda") / "log"
-
-
-@pytest.fixture(scope="module")
-def function_url(aws, page_server, function_log):
-    """Where the emulated Lambda takes events. It gets the template's variables, and those that a laptop changes."""
-    port, runtime_port = free_port(), free_port()
-    command = [
-        *(EMULATOR, f"--runtime-interface-emulator-address=127.0.0.1:{port}"),
-        f"--runtime-api-address=127.0.0.1:{runtime_port}",
-        *(sys.executable, "-m", "awslambdaric", "handlers.api.handler"),
-    ]
-    declared = Template().function("Api")["Environment"]["Variables"]
-    on_a_laptop = {"ALLOW_LOOPBACK": "true", "ALLOWED_PORTS": page_server.partition(":")[2]}
-    environment = {name: str(value) for name, value in (declared | aws.environment() | on_a_laptop).items()}
-    with function_log.open("wb") as log:
-        emulator = subprocess.Popen(
-            command,
-            env=environment | {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "functions")},
-            cwd=function_log.parent,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # the runtime that it starts ends with it
-        )
-    try:
-        await_listener(port, emulator)
-        yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-    finally:
-        os.killpg(emulator.pid, signal.SIGKILL)
-        emulator.wait()
-
-
-def await_listener(port, process):
-    until = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-    return pytest.fail("the runtime emulator did not start")
+def api(variables, tmp_path_factory):
+    with emulated("Api", tmp_path_factory.mktemp("api"), **variables) as function:
+        yield function
 
 
 @pytest.fixture
-def invoke(function_url, function_log):
+def invoke(api):
     """Have an event answered: a function that returns the status and the JSON of the body."""
 
     def post(event):
-        answer = urllib3.request("POST", function_url, json=event, timeout=60, retries=False).json()
-        assert answer.get("statusCode", 500) < 500, f"{answer}\n{function_log.read_text()}"
-        return answer["statusCode"], json.loads(answer["body"])
+        answer = api.invoke(event)
+        assert answer.get("statusCode", 500) < 500, f"{answer}\n{api.log.read_text()}"
+        return answer["statusCode"], json.loads(answer["body"] or "null")
 
     return post
 
@@ -208,6 +149,18 @@ def test_the_runtimes_own_api_cannot_be_scraped(invoke, event):
     assert (status, answer["error_code"]) == (403, "endpoint_forbidden")
 
 
+def test_a_target_is_registered_listed_read_and_deleted(invoke, event, aws):
+    status, put = invoke(event("targets-put"))
+    assert (status, put["version"]) == (201, 1)
+    assert put["changed_by"] == "arn:aws:iam::123456789012:user/operator"
+    assert invoke(event("targets-put")) == (200, put)
+    assert invoke(event("targets-read")) == (200, put)
+    assert invoke(event("targets-list")) == (200, {"targets": [put], "cursor": None})
+    assert aws.client().scan(TableName="Targets")["Items"][0]["sk"] == {"S": "sglang-001"}
+    assert invoke(event("targets-delete"))[0] == 204
+    assert invoke(event("targets-read"))[0] == 404
+
+
 def test_a_wrong_field_is_named(invoke, event):
     body = json.dumps({"instance_id": "x", "endpoint": "http://10.0.0.1/metrics", "timeout": 21})
     status, answer = invoke(event("collect") | {"body": body})
@@ -228,6 +181,49 @@ def test_the_other_events_are_answered(name, part, invoke, event):
     assert answer.items() >= part.items()
 
 
+@pytest.fixture
+def start_worker(variables, tmp_path):
+    """Start the worker; a DynamoDB of its own and other variables may be named."""
+    return lambda **changes: emulated("Worker", tmp_path, **variables | changes)
+
+
+def test_the_worker_collects_the_targets_of_an_event_file(start_worker, page_server, stored):
+    text = (ROOT / "events/worker.json").read_text().replace(EVENTS_SERVER, page_server).replace("sglang-00", "worker-")
+    with start_worker() as function:
+        assert function.invoke(json.loads(text)) == {"batchItemFailures": []}, function.log.read_text()
+    assert [len(stored(f"worker-{number}")) for number in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_out_and_nothing_twice(aws, start_worker, stored, serve):
+    pages, hanging = serve(keeps_alive(whole(PAGE))), serve(lambda visit: visit.request() and visit.wait())
+    due_ms = time.time_ns() // 1_000_000
+    fleet = [
+        target(
+            instance_id=f"killed-{number:02}",
+            endpoint=f"http://127.0.0.1:{(hanging if number == 0 else pages).port}/metrics",
+            slot_ms=due_ms,
+            interval_seconds=60,
+            timeout_seconds=3,
+        )
+        for number in range(60)
+    ]
+    sent = [message(*fleet[:30]), message(*fleet[30:])]
+    with FaultyDynamoDb(aws.endpoint_url) as dynamodb:
+        on_its_way = {"AWS_ENDPOINT_URL": dynamodb.url, "ALLOWED_PORTS": "1-65535"}
+        with start_worker(**on_its_way) as function:
+            dynamodb.on_write = lambda: dynamodb.operations["BatchWriteItem"] == 2 and function.kill()
+            with pytest.raises(urllib3.exceptions.ProtocolError):
+                function.invoke(queue_event(*sent))
+        dynamodb.on_write = lambda: None
+        written = set(dynamodb.writes)
+        assert len(written) == 50
+        with start_worker(**on_its_way) as function:
+            assert function.invoke(queue_event(*sent)) == {"batchItemFailures": []}, function.log.read_text()
+        assert dict(dynamodb.writes) == {one.key: 1 for one in fleet}
+    assert [len(stored(one.instance_id)) for one in fleet] == [1] * 60
+    assert len(pages.requests) <= 59 + 9
+
+
 def test_no_event_file_is_left_out():
     assert {path.stem for path in (ROOT / "events").glob("*.json")} == {
         "collect",
@@ -235,4 +231,13 @@ def test_no_event_file_is_left_out():
         "metrics-endpoint",
         "metrics-newest",
         "openapi",
+        "schedule",
+        "schedule-at",
+        "targets-delete",
+        "targets-list",
+        "targets-put",
+        "targets-read",
+        "worker",
+        "worker-again",
+        "worker-late",
     }

@@ -1,5 +1,6 @@
 """The template declares what the code reads, serves and asks AWS for: all of it, and nothing else."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import policy, scrape, store
-from handlers import api
+from collector import item, pipeline, policy, registry, scrape, store
+from handlers import api, worker
 
 ROOT = Path(__file__).parent.parent
 # Read by the libraries and by the C library's resolver.
@@ -37,19 +38,23 @@ Template.add_multi_constructor("!", short_form)
 TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), Template)  # noqa: S506 - a SafeLoader of our own
 PARAMETERS = TEMPLATE["Parameters"]
 RESOURCES = {name: resource.get("Properties", {}) for name, resource in TEMPLATE["Resources"].items()}
-API = RESOURCES["Api"]
-VARIABLES = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | API["Environment"]["Variables"]
+API, WORKER = RESOURCES["Api"], RESOURCES["Worker"]
+FUNCTIONS = [name for name, made in TEMPLATE["Resources"].items() if made["Type"] == "AWS::Serverless::Function"]
+IN_THE_VPC = ["Api", "Worker"]
 
 
-def granted(condition):
-    """The statements of the function's role that a condition brings, or with None those that are always there."""
-    policies = RESOURCES["ApiRole"]["Policies"]
-    chosen = [entry["!If"][1] for entry in policies if "!If" in entry and entry["!If"][0] == condition]
-    always = [entry for entry in policies if "!If" not in entry]
+def variables(function):
+    return TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | function["Environment"]["Variables"]
+
+
+[LONGEST_SCRAPE] = [bound.le for bound in api.TimeoutSeconds.__metadata__[0].metadata if hasattr(bound, "le")]
+
+
+def granted(*policies):
     return [
         (statement["Effect"], statement["Action"], statement["Resource"])
-        for entry in (chosen if condition else always)
-        for statement in entry["PolicyDocument"]["Statement"]
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
     ]
 
 
@@ -57,16 +62,33 @@ def test_the_linter_finds_nothing():
     assert lint_file(ROOT / "template.yaml") == []
 
 
-def test_the_variables_declared_are_those_that_the_code_reads():
-    sources = [path for name in ("handlers", "collector") for path in (ROOT / "functions" / name).rglob("*.py")]
-    read = re.findall(r'environ(?:ment)?(?:\.get\(|\[|, )"([A-Z_]+)"', "\n".join(path.read_text() for path in sources))
-    assert VARIABLES.keys() - NOT_OUR_OWN == set(read) - LAPTOP_ONLY
-    assert VARIABLES.keys() >= NOT_OUR_OWN
+def loaded(name, found):
+    """The sources of a module of ours and of all that it imports."""
+    path = ROOT / "functions" / name.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if path.exists() and path not in found:
+        found[path] = source = path.read_text()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    loaded(f"{node.module}.{alias.name}", found)
+                loaded(node.module, found)
+    return found
 
 
-@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "ALLOW_LOOPBACK"])
-def test_what_only_a_laptop_sets_is_declared_and_empty(name):
-    assert VARIABLES[name] == ""
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_variables_declared_are_those_that_the_code_reads(name):
+    sources = loaded(RESOURCES[name]["Handler"].removesuffix(".handler"), {}).values()
+    read = re.findall(r'environ(?:ment)?(?:\.get\(|\[|, )"([A-Z_]+)"', "\n".join(sources))
+    declared = variables(RESOURCES[name]).keys()
+    assert declared - NOT_OUR_OWN == set(read) - LAPTOP_ONLY
+    assert declared >= NOT_OUR_OWN
+
+
+@pytest.mark.parametrize("function", ["Api", "Worker"])
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "ALLOW_LOOPBACK"])
+def test_what_only_a_laptop_sets_is_declared_and_empty(function, variable):
+    assert variables(RESOURCES[function])[variable] == ""
 
 
 @pytest.mark.parametrize(
@@ -74,7 +96,7 @@ def test_what_only_a_laptop_sets_is_declared_and_empty(name):
     [
         pytest.param("AllowedPorts", policy.DEFAULT_PORTS, id="ports"),
         pytest.param("MaxPageBytes", scrape.MAX_PAGE_BYTES, id="page-size"),
-        pytest.param("RetentionDays", store.retention_days(), id="retention"),
+        pytest.param("RetentionDays", item.retention_days(), id="retention"),
     ],
 )
 def test_a_parameter_has_the_default_of_the_code(parameter, default):
@@ -117,57 +139,133 @@ def test_every_route_asks_for_iam_credentials():
 
 
 def test_the_function_outlives_the_longest_scrape_and_answers_before_the_api_hangs_up():
-    [longest] = [bound.le for bound in api.TimeoutSeconds.__metadata__[0].metadata if hasattr(bound, "le")]
-    assert longest + 5 < API["Timeout"] < 30
+    assert LONGEST_SCRAPE + api.BEFORE_THE_SCRAPE_SECONDS + pipeline.WRITE_SECONDS + 1 < API["Timeout"] < 30
 
 
-def test_the_role_may_do_what_the_store_calls_on_its_table_and_write_its_log():
-    calls = set(re.findall(r"client\(\)\.(\w+)\(", Path(store.__file__).read_text()))
-    actions = sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
-    assert granted(None) == [
+def calls(module):
+    """What a module asks of its table."""
+    return set(re.findall(r"client\(\)\.(\w+)\b(?!\.)", Path(module.__file__).read_text()))
+
+
+def actions(*calls):
+    return sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
+
+
+# What each asks of the store.
+API_CALLS = {"batch_write_item", "query"}
+WORKER_CALLS = {"batch_get_item", "batch_write_item", "put_item"}
+
+
+def test_the_store_makes_no_other_calls_than_the_roles_allow():
+    assert calls(store) == API_CALLS | WORKER_CALLS
+
+
+def test_the_role_of_the_api_may_write_its_log_and_a_scrape_read_back_and_keep_the_registry():
+    assert granted(*RESOURCES["ApiRole"]["Policies"]) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "ApiLogs.Arn"}),
-        ("Allow", actions, {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*API_CALLS), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*calls(registry)), {"!GetAtt": "Targets.Arn"}),
     ]
 
 
-def test_only_in_a_vpc_may_the_role_make_network_interfaces_and_the_code_may_not():
-    [allowed, denied] = granted("InVpc")
+def test_the_role_may_touch_the_registered_targets_and_nothing_else_of_their_table():
+    [statement] = next(policy for policy in RESOURCES["ApiRole"]["Policies"] if policy.get("PolicyName") == "targets")[
+        "PolicyDocument"
+    ]["Statement"]
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [registry.PARTITION]},
+    }
+
+
+def test_the_role_of_the_worker_may_read_and_write_scrapes_and_take_from_the_queue():
+    assert granted(*RESOURCES["WorkerRole"]["Policies"]) == [
+        ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "WorkerLogs.Arn"}),
+        ("Allow", actions(*WORKER_CALLS), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], {"!GetAtt": "Queue.Arn"}),
+    ]
+
+
+@pytest.mark.parametrize("name", IN_THE_VPC)
+def test_only_in_a_vpc_may_a_role_make_network_interfaces(name):
+    managed = RESOURCES[f"{name}Role"]["ManagedPolicyArns"]
+    assert managed == {"!If": ["InVpc", [{"!Ref": "NetworkInterfaces"}], {"!Ref": "AWS::NoValue"}]}
+    assert RESOURCES[name]["VpcConfig"]["!If"][0] == "InVpc"
+
+
+def test_network_interfaces_are_for_lambda_and_not_for_the_code():
+    [allowed, denied] = granted(RESOURCES["NetworkInterfaces"])
     assert (allowed[0], {action.split(":")[0] for action in allowed[1]}) == ("Allow", {"ec2"})
     assert denied == ("Deny", "ec2:*", "*")
-    assert API["VpcConfig"]["!If"][0] == "InVpc"
 
 
-def test_the_table_has_the_stores_keys_and_expiry_and_outlives_the_stack():
-    table = TEMPLATE["Resources"]["Snapshots"]
+def test_the_queue_gives_the_worker_ten_messages_and_takes_back_those_that_it_names():
+    [event] = WORKER["Events"].values()
+    assert event["Properties"] == {
+        "Queue": {"!GetAtt": "Queue.Arn"},
+        "BatchSize": 10,
+        "MaximumBatchingWindowInSeconds": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": {"!Ref": "WorkerConcurrency"}},
+    }
+
+
+def test_a_message_stays_away_six_times_as_long_as_the_worker_may_take_and_comes_three_times():
+    queue = RESOURCES["Queue"]
+    assert queue["VisibilityTimeout"] == 6 * WORKER["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 3
+
+
+def test_the_worker_has_time_for_the_longest_scrape_and_for_writing_it():
+    assert WORKER["Timeout"] > LONGEST_SCRAPE + pipeline.WRITE_SECONDS + worker.REPORT_SECONDS + 3
+
+
+def test_the_workers_concurrency_is_reserved_only_when_asked_for():
+    assert PARAMETERS["WorkerReservedConcurrency"]["Default"] == 0
+    assert WORKER["ReservedConcurrentExecutions"]["!If"][0] == "ReserveWorkers"
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "more"),
+    [
+        pytest.param("Snapshots", {"instance_id": "S", "slot": "N"}, {}, id="snapshots"),
+        pytest.param(
+            "Targets",
+            {"pk": "S", "sk": "S"},
+            {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}},
+            id="targets-which-people-wrote",
+        ),
+    ],
+)
+def test_a_table_has_the_codes_keys_and_expiry_and_outlives_the_stack(name, keys, more):
+    table = TEMPLATE["Resources"][name]
     assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert table["Properties"] == {
+    assert table["Properties"] == more | {
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [
-            {"AttributeName": "instance_id", "AttributeType": "S"},
-            {"AttributeName": "slot", "AttributeType": "N"},
-        ],
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
         "KeySchema": [
-            {"AttributeName": "instance_id", "KeyType": "HASH"},
-            {"AttributeName": "slot", "KeyType": "RANGE"},
+            {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
         ],
         "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
         "SSESpecification": {"SSEEnabled": True},
     }
 
 
-@pytest.mark.parametrize("group", ["ApiLogs", "AccessLogs"])
+@pytest.mark.parametrize("group", [f"{name}Logs" for name in ("Access", *FUNCTIONS)])
 def test_logs_expire(group):
     assert RESOURCES[group]["RetentionInDays"] == {"!Ref": "LogRetentionDays"}
 
 
-def test_the_function_writes_to_the_log_that_expires():
-    assert API["LoggingConfig"]["LogGroup"] == {"!Ref": "ApiLogs"}
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_writes_to_its_own_log_and_has_its_own_role(name):
+    assert RESOURCES[name]["LoggingConfig"]["LogGroup"] == {"!Ref": f"{name}Logs"}
+    assert RESOURCES[name]["Role"] == {"!GetAtt": f"{name}Role.Arn"}
 
 
 def test_two_stacks_share_an_account():
     named = {name: [key for key in properties if key.endswith("Name")] for name, properties in RESOURCES.items()}
     assert {name: keys for name, keys in named.items() if keys} == {
         "AccessLogs": ["LogGroupName"],
+        "DeadLettersAlarm": ["MetricName"],
         "DynamoDbEndpoint": ["ServiceName"],
     }
     assert "${AWS::StackName}" in RESOURCES["AccessLogs"]["LogGroupName"]["!Sub"]

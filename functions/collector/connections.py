@@ -6,6 +6,7 @@ a timeout alone would begin anew with every byte; and they end at a byte count.
 
 import functools
 import http.client
+import logging
 import socket
 import ssl
 import threading
@@ -19,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 MAX_HEADER_BYTES = 64 * 1024
 # A router on the way forgets an idle connection without telling, and what is then sent over it gets no answer at all
 MAX_IDLE_SECONDS = 30.0
-THREADS = 64
+CONNECTIONS_KEPT_PER_SERVER = 16
 TLS_HANDSHAKE = "TLS handshake"
 
 
@@ -160,7 +161,9 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = TlsConnection
 
 
-POOLS = urllib3.PoolManager(num_pools=256, maxsize=THREADS)
+# A pool is for one server, and urllib3 fills its places one by one. More connections than it keeps are no news
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+POOLS = urllib3.PoolManager(num_pools=256, maxsize=CONNECTIONS_KEPT_PER_SERVER)
 POOLS.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 _ONE_AT_A_TIME = threading.Lock()
 

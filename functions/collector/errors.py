@@ -1,6 +1,9 @@
 """Why a target could not be collected: one class for each thing an operator would do something different about.
 
 CollectorError
+├── NotAskedError                                  the slot was passed over
+│   ├── LateError            late                  its turn came when the next slot was due already
+│   └── BackedOffError       backed_off            the server failed several times in a row and is tried less often
 ├── PolicyError              endpoint_forbidden    the endpoint may not be fetched
 ├── ScrapeError                                    the page could not be fetched
 │   ├── DnsError             dns_failed            the name has no address
@@ -24,6 +27,18 @@ class CollectorError(Exception):
     """What kept a target from being collected: `code` for programs, the message for an operator."""
 
     code = "collector_error"
+
+
+class NotAskedError(CollectorError):
+    code = "not_asked"
+
+
+class LateError(NotAskedError):
+    code = "late"
+
+
+class BackedOffError(NotAskedError):
+    code = "backed_off"
 
 
 class PolicyError(CollectorError):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from collector.backoff import NO_FAILURES, State
 from collector.errors import CollectorError
 from collector.exposition import Exposition
 from collector.snapshot import Snapshot
@@ -21,6 +22,7 @@ class Outcome:
     exposition: Exposition | None = None
     page: bytes = b""
     error: CollectorError | None = None
+    state: State = NO_FAILURES
 
     @property
     def code(self) -> str | None:
@@ -28,3 +30,15 @@ class Outcome:
         if self.error is not None:
             return self.error.code
         return None if self.exposition is None or self.exposition.samples else EMPTY_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """No outcome, and nothing is kept: what prevented it is ours, not the target's. It has to be asked for again."""
+
+    target: Target
+    reason: Exception
+
+
+class OutOfTimeError(Exception):
+    """The time of the whole collection did not suffice for this target."""

@@ -144,18 +144,34 @@ def check(endpoint: str, rules: Rules, deadline: float, resolver: Resolver = soc
 
     Raises PolicyError, which names the part, the reason and the parameter that would open it; DnsError; DeadlineError.
     """
+    scheme, host, port, path = inspect(endpoint, rules)
+    literal = _literal(host)
+    addresses = [literal] if literal else _look_up(host, port, deadline, resolver)
+    if not literal:
+        for address in addresses:
+            _allow(address, f"{host} leads to {address}, which is", rules)
+    return Destination(scheme, host, port, path, tuple(map(str, addresses)))
+
+
+def inspect(endpoint: str, rules: Rules) -> tuple[str, str, int, str]:
+    """An endpoint's scheme, host, port and path, judged as far as no look-up is needed.
+
+    Raises PolicyError for its spelling, its port, and for a forbidden address that it names itself.
+    """
     scheme, host, port, path = _take_apart(endpoint)
     if not any(port in ports for ports in rules.allowed_ports):
         raise PolicyError(f"port {port} is not one that ALLOWED_PORTS lists")
-    literal = _literal(host)
-    addresses = [literal] if literal else _look_up(host, port, deadline, resolver)
-    for address in addresses:
-        verdict, reason = judge(address)
-        if not rules.allow(verdict):
-            led = f"{address} is" if literal else f"{host} leads to {address}, which is"
-            opens = verdict.value if verdict is Verdict.NEVER else f"allowed with {verdict.value}=true only"
-            raise PolicyError(f"{led} {reason}: {opens}")
-    return Destination(scheme, host, port, path, tuple(map(str, addresses)))
+    if literal := _literal(host):
+        _allow(literal, f"{literal} is", rules)
+    return scheme, host, port, path
+
+
+def _allow(address: Address, led: str, rules: Rules) -> None:
+    """Raises PolicyError, with words that follow `led`."""
+    verdict, reason = judge(address)
+    if not rules.allow(verdict):
+        opens = verdict.value if verdict is Verdict.NEVER else f"allowed with {verdict.value}=true only"
+        raise PolicyError(f"{led} {reason}: {opens}")
 
 
 def judge(address: Address) -> tuple[Verdict, str]:

@@ -1,60 +1,113 @@
-"""One item per scrape in the `Snapshots` table, failed scrapes too; read back the newest.
+"""The `Snapshots` table: one item per scrape, failed scrapes too, written and read in batches.
 
-| attribute | |
-|---|---|
-| `instance_id`, `slot` | the key: the server, and the planned time in ms since 1970 |
-| `engine`, `endpoint`, `scraped_at` | what was asked, and when (ms since 1970) |
-| `code`, `error` | why there is no snapshot, or `empty_page`; absent when all went well |
-| `blob` | the snapshot and its page, see `encode` |
-| `expires_at` | seconds since 1970, the table's time to live |
+Every call is repeated with pauses while DynamoDB throttles, fails or cannot be reached, and what it leaves unprocessed
+is sent again; until a time on `time.monotonic()` that the caller says.
 """
 
 import functools
 import os
+import random
 import time
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from collector.outcome import Outcome
-from collector.snapshot import Snapshot
+from collector.backoff import State
+from collector.errors import LateError
+from collector.item import Item, Stored, item_of, key_of, read_key, read_state, read_stored
+from collector.outcome import Outcome, OutOfTimeError
+from collector.targets import Key, Target
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-FORMAT = 1  # the blob's first byte: zlib over a JSON line and the page
-ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names included
-ROOM_FOR_THE_REST = 8 * 1024
-ERROR_CHARACTERS = 500
-DAY_SECONDS = 86_400
+WRITES_AT_ONCE = 25  # DynamoDB's limits; so many of the largest items are 10 MB, of the 16 that a request may have
+READS_AT_ONCE = 100
+SLOTS_LOOKED_BACK = 4
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
+PATIENCE_SECONDS = 3.0  # for what a caller waits for
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
+STATE = "instance_id, slot, failures, retry_at"
+THROTTLED = {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
+# What a call may raise.
+NO_ANSWER = (ClientError, BotoCoreError, OutOfTimeError)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A scrape as it was kept; `page` is empty where only the snapshot fitted an item."""
+class UnprocessedError(Exception):
+    """DynamoDB took a request and left this part of it undone, again and again."""
 
-    engine: str
-    scraped_at: datetime
-    snapshot: Snapshot | None
-    page: bytes
-    code: str | None
-    error: str | None
+    def __init__(self) -> None:
+        super().__init__("DynamoDB left it unprocessed each time")
 
 
-def write(outcomes: Sequence[Outcome]) -> None:
-    """Keep each outcome under its target's slot. Raises botocore's errors: those are ours, not the target's."""
+# Writing
+
+
+def write(outcomes: Sequence[Outcome], until: float) -> dict[Key, Exception]:
+    """Keep each outcome under its target's slot, one write each. Gives what was not written, and why: nothing, mostly.
+
+    A late outcome never takes the place of one that is there. No two may be of the same slot.
+    """
+    refused: dict[Key, Exception] = {}
+    items: dict[Key, Item] = {}
     for outcome in outcomes:
-        client().put_item(TableName=table_name(), Item=_item(outcome))
+        try:
+            items[outcome.target.key] = item_of(outcome)
+        except Exception as bug:  # one page that cannot be kept is no reason to keep none
+            refused[outcome.target.key] = bug
+    late = [outcome.target.key for outcome in outcomes if isinstance(outcome.error, LateError)]
+    refused |= _put_new({key: items.pop(key) for key in late if key in items}, until)
+    return refused | _put(items, until)
+
+
+def _put(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
+    requests = [{"PutRequest": {"Item": item}} for item in items.values()]
+    refused: dict[Key, Exception] = {}
+    pauses = _pauses()
+    while requests:
+        batch, requests = requests[:WRITES_AT_ONCE], requests[WRITES_AT_ONCE:]
+        try:
+            answer = _ask(client().batch_write_item, until, RequestItems={table_name(): batch})
+        except NO_ANSWER as exc:
+            refused |= {read_key(request["PutRequest"]["Item"]): exc for request in batch}
+            continue
+        if left := answer["UnprocessedItems"].get(table_name(), []):
+            if _sleep(next(pauses), until):
+                requests += left
+            else:
+                refused |= {read_key(request["PutRequest"]["Item"]): UnprocessedError() for request in left}
+    return refused
+
+
+def _put_new(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
+    """Those that are there already stay, and are no failure."""
+    refused: dict[Key, Exception] = {}
+    for key, item in items.items():
+        try:
+            _ask(
+                client().put_item,
+                until,
+                TableName=table_name(),
+                Item=item,
+                ConditionExpression="attribute_not_exists(slot)",
+            )
+        except NO_ANSWER as exc:
+            if _code(exc) != "ConditionalCheckFailedException":
+                refused[key] = exc
+    return refused
+
+
+# Reading
 
 
 def read_newest(instance_id: str) -> Stored | None:
     """The last scrape that has not expired, good or failed; None when there is none."""
-    answer = client().query(
+    answer = _ask(
+        client().query,
+        time.monotonic() + PATIENCE_SECONDS,
         TableName=table_name(),
         KeyConditionExpression="instance_id = :id",
         ExpressionAttributeValues={":id": {"S": instance_id}},
@@ -65,57 +118,89 @@ def read_newest(instance_id: str) -> Stored | None:
     for item in answer["Items"]:
         # DynamoDB deletes what has expired within days, not at once.
         if int(item["expires_at"]["N"]) > time.time():
-            return _stored(item)
+            return read_stored(item)
     return None
 
 
-def encode(snapshot: Snapshot, page: bytes) -> bytes:
-    """Format 1: a first byte 1, then zlib over the snapshot as one line of JSON and the page as it was scraped.
+def read_states(targets: Collection[Target], until: float) -> dict[Key, State]:
+    """The back-off after the last scrape before each target's slot; none where the slots just before are empty.
 
-    The page is left out where both do not fit an item.
+    Their keys are known, so they are read in batches: the slot before, which is there as a rule, and in a gap those
+    before that. Raises NO_ANSWER and UnprocessedError.
     """
-    line = snapshot.model_dump_json(exclude={"raw_metrics"}).encode() + b"\n"
-    blob = bytes([FORMAT]) + zlib.compress(line + page)
-    return blob if len(blob) <= ITEM_BYTES_AT_MOST - ROOM_FOR_THE_REST else bytes([FORMAT]) + zlib.compress(line)
+    states: dict[Key, State] = {}
+    for slots_back in range(1, SLOTS_LOOKED_BACK + 1):
+        before = {
+            target.key: (target.instance_id, target.slot_ms - 1000 * slots_back * target.interval_seconds)
+            for target in targets
+            if target.interval_seconds and target.key not in states
+        }
+        found = {read_key(item): read_state(item) for item in _read(before.values(), STATE, until)}
+        states |= {key: found[earlier] for key, earlier in before.items() if earlier in found}
+    return states
 
 
-def decode(blob: bytes) -> tuple[Snapshot, bytes]:
-    """The snapshot and its page. Raises ValueError for a format that this release does not know."""
-    if blob[:1] != bytes([FORMAT]):
-        raise ValueError(f"stored blob of unknown format {blob[:1].hex() or 'none'}; this release reads {FORMAT:02x}")
-    line, _, page = zlib.decompress(blob[1:]).partition(b"\n")
-    return Snapshot.model_validate_json(line), page
+def existing(keys: Iterable[Key], until: float) -> set[Key]:
+    """Those of the slots that have an item. Raises NO_ANSWER and UnprocessedError."""
+    return {read_key(item) for item in _read(keys, "instance_id, slot", until, ConsistentRead=True)}
 
 
-def _item(outcome: Outcome) -> dict[str, dict[str, Any]]:
-    target = outcome.target
-    item: dict[str, dict[str, Any]] = {
-        "instance_id": {"S": target.instance_id},
-        "slot": {"N": str(target.slot_ms)},
-        "engine": {"S": target.engine},
-        "endpoint": {"S": target.endpoint},
-        "scraped_at": {"N": str(milliseconds(outcome.asked_at))},
-        "expires_at": {"N": str(target.slot_ms // 1000 + retention_days() * DAY_SECONDS)},
-    }
-    if outcome.code:
-        item["code"] = {"S": outcome.code}
-    if outcome.error:
-        item["error"] = {"S": str(outcome.error)[:ERROR_CHARACTERS]}
-    if outcome.snapshot:
-        item["blob"] = {"B": encode(outcome.snapshot, outcome.page)}
-    return item
+def _read(keys: Iterable[Key], attributes: str, until: float, **options: Any) -> list[Item]:
+    items: list[Item] = []
+    wanted = [key_of(key) for key in set(keys)]
+    pauses = _pauses()
+    while wanted:
+        batch, wanted = wanted[:READS_AT_ONCE], wanted[READS_AT_ONCE:]
+        request = {"Keys": batch, "ProjectionExpression": attributes, **options}
+        answer = _ask(client().batch_get_item, until, RequestItems={table_name(): request})
+        items += answer["Responses"].get(table_name(), [])
+        if left := answer["UnprocessedKeys"].get(table_name(), {}).get("Keys", []):
+            if not _sleep(next(pauses), until):
+                raise UnprocessedError
+            wanted += left
+    return items
 
 
-def _stored(item: dict[str, dict[str, Any]]) -> Stored:
-    snapshot, page = decode(item["blob"]["B"]) if "blob" in item else (None, b"")
-    return Stored(
-        engine=item["engine"]["S"],
-        scraped_at=datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(item["scraped_at"]["N"])),
-        snapshot=snapshot,
-        page=page,
-        code=item.get("code", {}).get("S"),
-        error=item.get("error", {}).get("S"),
-    )
+# Asking
+
+
+def _ask(call: Callable[..., dict[str, Any]], until: float, **request: Any) -> dict[str, Any]:
+    """DynamoDB's answer. Raises NO_ANSWER: at once what asking again does not mend."""
+    for pause in _pauses():
+        if time.monotonic() > until:
+            raise OutOfTimeError("no time was left to ask DynamoDB")
+        try:
+            return call(**request)
+        except (ClientError, BotoCoreError) as exc:
+            if not (_may_pass(exc) and _sleep(pause, until)):
+                raise
+    raise AssertionError("pauses do not end")
+
+
+def _may_pass(exc: ClientError | BotoCoreError) -> bool:
+    if isinstance(exc, ClientError):
+        return _code(exc) in THROTTLED or exc.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+    return isinstance(exc, HTTPClientError)  # no connection, or no answer
+
+
+def _code(exc: Exception) -> str | None:
+    return exc.response["Error"]["Code"] if isinstance(exc, ClientError) else None
+
+
+def _pauses() -> Iterator[float]:
+    """Longer and longer; at random up to that, so that those who were throttled together do not come back together."""
+    longest = FIRST_PAUSE_SECONDS
+    while True:
+        yield random.uniform(0, longest)  # noqa: S311 - no secret
+        longest = min(2 * longest, LONGEST_PAUSE_SECONDS)
+
+
+def _sleep(seconds: float, until: float) -> bool:
+    """Whether there was time for it."""
+    if time.monotonic() + seconds > until:
+        return False
+    time.sleep(seconds)
+    return True
 
 
 @functools.cache
@@ -123,17 +208,14 @@ def client() -> "BaseClient":
     """Made on first use, kept while the Lambda is warm. A resource would cost twice the CPU per call."""
     return boto3.client(
         "dynamodb",
-        config=Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3}),
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=ANSWER_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 1},  # `_ask` asks again
+            parameter_validation=False,  # a tenth of a millisecond for each item, and they are all of our own making
+        ),
     )
-
-
-def milliseconds(moment: datetime) -> int:
-    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
 
 
 def table_name() -> str:
     return os.environ["SNAPSHOTS_TABLE"]
-
-
-def retention_days() -> int:
-    return int(os.environ.get("RETENTION_DAYS") or 30)

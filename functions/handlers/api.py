@@ -1,4 +1,4 @@
-"""The HTTP API: collect a server now, read back its newest snapshot.
+"""The HTTP API: collect a server now, read back its newest snapshot; the registry's routes are in `registry`.
 
 An API Gateway HTTP API (payload 2.0) in front, IAM in front of that. A target that cannot be scraped is an answer, 200
 with `success: false`; a caller's mistake is 422 with the field named; our own fault is 500 with a correlation id and no
@@ -7,11 +7,10 @@ internals.
 
 import os
 import time
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestUnsupportedContentType,
@@ -21,20 +20,24 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from collector import exposition, pipeline, store
 from collector.errors import PolicyError
-from collector.outcome import Outcome
+from collector.outcome import Outcome, Unfinished
 from collector.response import render
 from collector.snapshot import CollectionResponse
 from collector.targets import Endpoint, Engine, InstanceId, Target, TimeoutSeconds
+from handlers import registry
+from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
 
 VERSION = "0.1.0"
+BEFORE_THE_SCRAPE_SECONDS = 1.0
 
 logger = Logger()
 metrics = Metrics()
 app = APIGatewayHttpResolver(enable_validation=True)
+app.include_router(registry.router, prefix="/api/v1")
 
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
@@ -49,33 +52,14 @@ class CollectRequest(BaseModel):
     timeout: TimeoutSeconds = 10.0
 
 
-class FieldError(BaseModel):
-    field: str = Field(description="Where it stands: `body.timeout`, `path.instance_id`, …")
-    message: str
-
-
-class ErrorAnswer(BaseModel):
-    """What went wrong with a request."""
-
-    error: str = Field(description="In words.")
-    error_code: str = Field(description="For programs.")
-    fields: list[FieldError] = Field(default=[], description="The fields that are wrong.")
-    correlation_id: str | None = Field(None, description="What to look for in the log.")
-
-
 class Health(BaseModel):
     status: Literal["ok"]
     version: str
 
 
-def _documented(status: int, description: str, model: type[BaseModel]) -> dict[int, Any]:
-    return {status: {"description": description, "content": {content_types.APPLICATION_JSON: {"model": model}}}}
-
-
-COLLECTED = _documented(200, "What came of the scrape, success or failure.", CollectionResponse)
-FORBIDDEN = _documented(403, "Policy forbids the endpoint.", CollectionResponse)
-INVALID = _documented(422, "A field of the request is wrong.", ErrorAnswer)
-NOT_FOUND = _documented(404, "Nothing is stored under that name.", ErrorAnswer)
+COLLECTED = documented(200, "What came of the scrape, success or failure.", CollectionResponse)
+FORBIDDEN = documented(403, "Policy forbids the endpoint.", CollectionResponse)
+NOT_FOUND = documented(404, "Nothing is stored under that name.", ErrorAnswer)
 
 
 @app.post(
@@ -101,13 +85,13 @@ def read_metrics(
 ) -> Response[str]:
     if endpoint is not None:
         if os.environ.get("ALLOW_ENDPOINT_QUERY") == "false":
-            return _error(403, "endpoint_query_off", "collecting by query string is switched off: POST to /collect")
+            return refuse(403, "endpoint_query_off", "collecting by query string is switched off: POST to /collect")
         return _collect(engine, CollectRequest(instance_id=instance_id, endpoint=endpoint, timeout=timeout), raw)
     stored = store.read_newest(instance_id)
     if stored is None or stored.engine != engine:
-        return _error(404, "not_found", f"no scrape of {engine} server {instance_id} is stored")
+        return refuse(404, "not_found", f"no scrape of {engine} server {instance_id} is stored")
     samples = exposition.parse(stored.page).samples if raw else ()
-    return _json(200, render(instance_id, stored.scraped_at, stored.snapshot, samples, stored.error, stored.code))
+    return reply(200, render(instance_id, stored.scraped_at, stored.snapshot, samples, stored.error, stored.code))
 
 
 @app.get("/api/v1/health", summary="The collector's own health")
@@ -117,7 +101,7 @@ def health() -> Health:
 
 @app.get("/openapi.json", include_in_schema=False)
 def openapi() -> Response[str]:
-    return _json(200, app.get_openapi_json_schema(title="sglang-collector", version=VERSION))
+    return reply(200, app.get_openapi_json_schema(title="sglang-collector", version=VERSION))
 
 
 if os.environ.get("ENABLE_DOCS") == "true":  # a laptop's; behind IAM no browser can open it
@@ -130,25 +114,24 @@ def invalid(error: RequestValidationError) -> Response[str]:
         FieldError(field=".".join(str(part) for part in wrong["loc"]), message=wrong.get("msg", wrong["type"]))
         for wrong in error.errors()
     ]
-    words = "; ".join(f"{wrong.field}: {wrong.message}" for wrong in fields)
-    return _error(422, "invalid_request", words, fields=fields)
+    return refuse_fields("invalid_request", fields)
 
 
 @app.exception_handler(RequestUnsupportedContentType)
 def unsupported(error: RequestUnsupportedContentType) -> Response[str]:
-    return _error(415, "unsupported_content_type", "the body has to be application/json")
+    return refuse(415, "unsupported_content_type", "the body has to be application/json")
 
 
 @app.not_found
 def not_found(error: NotFoundError) -> Response[str]:
-    return _error(404, "no_such_route", f"no route {app.current_event.http_method} {app.current_event.path}")
+    return refuse(404, "no_such_route", f"no route {app.current_event.http_method} {app.current_event.path}")
 
 
 @app.exception_handler(Exception)
 def our_fault(error: Exception) -> Response[str]:
     logger.exception("request failed")
     metrics.add_metric(name="InternalErrors", unit=MetricUnit.Count, value=1)
-    return _error(500, "internal_error", "internal error; the log has it", correlation_id=logger.get_correlation_id())
+    return refuse(500, "internal_error", "internal error; the log has it", correlation_id=logger.get_correlation_id())
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
@@ -167,12 +150,14 @@ def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str
         timeout_seconds=request.timeout,
         slot_ms=time.time_ns() // 1_000_000,
     )
-    [outcome] = pipeline.collect([target])
+    [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS)
+    if isinstance(outcome, Unfinished):
+        raise outcome.reason
     _report(outcome)
     samples = outcome.exposition.samples if raw and outcome.exposition else ()
     error = str(outcome.error) if outcome.error else None
     answer = render(target.instance_id, outcome.asked_at, outcome.snapshot, samples, error, outcome.code)
-    return _json(403 if isinstance(outcome.error, PolicyError) else 200, answer)
+    return reply(403 if isinstance(outcome.error, PolicyError) else 200, answer)
 
 
 def _report(outcome: Outcome) -> None:
@@ -188,11 +173,3 @@ def _report(outcome: Outcome) -> None:
         page_bytes=facts and facts.page_bytes,
         scrape_seconds=facts and facts.duration_seconds,
     )
-
-
-def _error(status: int, code: str, words: str, **more: Any) -> Response[str]:
-    return _json(status, ErrorAnswer(error=words, error_code=code, **more).model_dump_json())
-
-
-def _json(status: int, body: str) -> Response[str]:
-    return Response(HTTPStatus(status), content_type=content_types.APPLICATION_JSON, body=body)

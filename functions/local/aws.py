@@ -1,10 +1,11 @@
-"""The embedded AWS: a DynamoDB on loopback, in memory, with the template's tables, while a `with` block lasts."""
+"""The embedded AWS: DynamoDB, SQS and what else is asked for, on loopback, in memory, while a `with` block lasts."""
 
 import os
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from typing import Any, Self
 from urllib.request import ProxyHandler, build_opener
 
@@ -14,10 +15,9 @@ from local.template import ROOT, Template
 REGION = "us-east-1"
 ACCESS_KEY = "laptop"  # any will do; nothing of the user's own goes in
 START_SECONDS = 60
-END_SECONDS = 5
+END_SECONDS = 30  # the packages of a few functions to remove, on a busy machine
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 SETTINGS = {
-    "SERVICES": "dynamodb",
     "LOG_LEVEL": "ERROR",
     # It would listen for MQTT and SFTP on every address.
     "IOT_MTLS_ENABLED": "0",
@@ -39,15 +39,19 @@ class EmbeddedAwsError(Exception):
 
 
 class EmbeddedAws:
-    """A DynamoDB in a child process. It starts at once; `create_tables` waits until it answers."""
+    """AWS's services in a child process. It starts at once; `wait` is for its answer."""
+
+    def __init__(self, services: Iterable[str] = ("dynamodb", "sqs")) -> None:
+        self._services = services
 
     def __enter__(self) -> Self:
         # The socket listens before the child runs: no port to race for, and early requests wait instead of failing.
         with socket.create_server((HOST, 0)) as listener:
-            self.endpoint_url = f"http://{HOST}:{listener.getsockname()[1]}"
+            port = listener.getsockname()[1]
+            self.endpoint_url = f"http://{HOST}:{port}"
             self._log = tempfile.TemporaryFile()
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "local.dynamodb", str(listener.fileno())],
+                [sys.executable, "-m", "local.emulator", str(listener.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
@@ -55,6 +59,10 @@ class EmbeddedAws:
                 env={
                     **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
                     **SETTINGS,
+                    "SERVICES": ",".join(self._services),
+                    # What it names itself in the addresses that it gives out: a queue's.
+                    "MINISTACK_HOST": HOST,
+                    "GATEWAY_PORT": str(port),
                     "PYTHONPATH": str(ROOT / "functions"),
                 },
                 start_new_session=True,  # Ctrl-C is for us; it ends when we do
@@ -92,7 +100,7 @@ class EmbeddedAws:
 
     def create_tables(self, template: Template) -> None:
         """The template's tables, each under its own name. Raises EmbeddedAwsError."""
-        self._wait()
+        self.wait()
         client = self.client()
         for name, properties in template.tables().items():
             client.create_table(
@@ -101,19 +109,26 @@ class EmbeddedAws:
             if ttl := properties.get("TimeToLiveSpecification"):
                 client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
 
-    def client(self) -> Any:
+    def create_queues(self, template: Template) -> dict[str, str]:
+        """The template's queues, each under its own name: their addresses. Raises EmbeddedAwsError."""
+        self.wait()
+        client = self.client("sqs")
+        return {name: client.create_queue(QueueName=name)["QueueUrl"] for name in template.queues()}
+
+    def client(self, service: str = "dynamodb") -> Any:
         """A boto3 client for it."""
         import boto3
 
         return boto3.client(
-            "dynamodb",
+            service,
             endpoint_url=self.endpoint_url,
             region_name=REGION,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=ACCESS_KEY,
         )
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Until it answers. Raises EmbeddedAwsError."""
         try:
             with build_opener(ProxyHandler({})).open(
                 f"{self.endpoint_url}/_ministack/health", timeout=START_SECONDS
@@ -122,4 +137,4 @@ class EmbeddedAws:
         except OSError as exc:
             self._log.seek(0)
             last_words = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise EmbeddedAwsError(f"the embedded DynamoDB did not start: {last_words or exc}") from exc
+            raise EmbeddedAwsError(f"the embedded AWS did not start: {last_words or exc}") from exc

@@ -14,10 +14,9 @@ from local.aws import REGION, EmbeddedAws
 from local.template import ROOT, Template
 
 # What differs on a laptop. The scraper may go wherever its user could go with curl.
+NETWORK = {"ALLOW_LOOPBACK": "true", "ALLOW_PUBLIC_ADDRESSES": "true", "ALLOWED_PORTS": "1-65535"}
 LAPTOP = {
-    "ALLOW_LOOPBACK": "true",
-    "ALLOW_PUBLIC_ADDRESSES": "true",
-    "ALLOWED_PORTS": "1-65535",
+    **NETWORK,
     "ENABLE_DOCS": "true",
     "POWERTOOLS_LOG_LEVEL": "ERROR",
     "POWERTOOLS_METRICS_DISABLED": "true",

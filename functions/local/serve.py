@@ -17,6 +17,7 @@ from local.gateway import Answer, Request, answer_of, event_of
 from local.loopback import HOST, LoopbackHandler, LoopbackServer, PortTakenError, exit_when_told, wait_until_told
 from local.simulator.server import SimulatedServer
 from local.table import BOLD, say, styled
+from local.template import Template
 
 # API Gateway's own: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 HEAD_BYTES_AT_MOST = 10_240
@@ -46,7 +47,8 @@ def main() -> None:
                 simulator = stack.enter_context(SimulatedServer(arguments.simulator_port))
             front.invoke, aws = stack.enter_context(api_function())
             stack.enter_context(front)
-            say(*welcome(front.url, aws.endpoint_url, simulator.metrics_url if simulator else None))
+            queue_url = aws.create_queues(Template())["Queue"]
+            say(*welcome(front.url, aws.endpoint_url, queue_url, simulator.metrics_url if simulator else None))
             wait_until_told()
     except PortTakenError as exc:
         sys.exit(f"make serve: {exc}; PORT= and SIMULATOR_PORT= choose others")
@@ -54,14 +56,15 @@ def main() -> None:
         sys.exit(f"make serve: {exc}")
 
 
-def welcome(url: str, dynamodb_url: str, metrics_url: str | None) -> Iterator[str]:
+def welcome(url: str, aws_url: str, queue_url: str, metrics_url: str | None) -> Iterator[str]:
     """What there is, and the first lines to try."""
     page = metrics_url or "http://your-host:30000/metrics"
     body = json.dumps({"instance_id": "sglang-001", "endpoint": page, "timeout": 10})
     yield f"sglang-collector  {styled(url, BOLD)}  (Ctrl-C stops it; what it stores lives as long)"
     if metrics_url:
         yield f"simulated server  {metrics_url}"
-    yield f"DynamoDB          {dynamodb_url}"
+    yield f"DynamoDB, SQS     {aws_url}"
+    yield f"queue             {queue_url}"
     yield ""
     yield f"curl -X POST {url}/api/v1/collect/sglang -H 'Content-Type: application/json' -d '{body}'"
     yield f"curl {url}/api/v1/metrics/sglang/sglang-001"

@@ -1,4 +1,4 @@
-"""`template.yaml` as far as a laptop needs it: the tables, and what each function is given."""
+"""`template.yaml` as far as a laptop needs it: tables, queues, and what each function is given."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ class Template:
     def __init__(self, path: Path = ROOT / "template.yaml") -> None:
         self._template = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
 
+    def default(self, parameter: str) -> Any:
+        """What a parameter is when a deployment does not say."""
+        return self._template["Parameters"][parameter]["Default"]
+
     def tables(self) -> dict[str, dict[str, Any]]:
         """Each DynamoDB table's properties, by its name."""
-        return {
-            name: resource["Properties"]
-            for name, resource in self._template["Resources"].items()
-            if resource["Type"] == "AWS::DynamoDB::Table"
-        }
+        return self._of_type("AWS::DynamoDB::Table")
+
+    def queues(self) -> dict[str, dict[str, Any]]:
+        """Each SQS queue's properties, by its name."""
+        return self._of_type("AWS::SQS::Queue")
 
     def function(self, name: str) -> dict[str, Any]:
         """A function's properties, the globals merged in and every reference resolved that has a value on a laptop."""
@@ -32,6 +36,13 @@ class Template:
         }
         merged = {**shared, **own, "Environment": {"Variables": variables}}
         return {key: self._resolve(value) for key, value in merged.items()}
+
+    def _of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        return {
+            name: resource.get("Properties", {})
+            for name, resource in self._template["Resources"].items()
+            if resource["Type"] == kind
+        }
 
     def _resolve(self, value: Any) -> Any:
         match value:

@@ -1,47 +1,24 @@
 """The API as a function of API Gateway's events, against servers on loopback and a table."""
 
 import json
-from copy import deepcopy
-from types import SimpleNamespace
-from urllib.parse import urlencode
 
 import boto3
 import pytest
+from calls import EVENTS, call
 
 from collector import store
 from collector.engines import ENGINES
 from collector.snapshot import CollectionResponse
 from handlers import api
 from servers import PAGE, Server, keeps_alive, sends, whole
-from support import PAGES, ROOT
+from support import PAGES
 
-EVENTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "events").glob("*.json")}
-CONTEXT = SimpleNamespace(
-    function_name="api",
-    memory_limit_in_mb=512,
-    invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:api",
-    aws_request_id="52fdfc07-2182-154f-163f-5f0f9a621d72",
-)
 RECORDED = (PAGES / "sglang-0.5.23-dp2-load-later.prom").read_bytes()
 
 
 @pytest.fixture(autouse=True)
 def _a_place_to_store_and_scrape(table, on_a_laptop):
     pass
-
-
-def call(name="health", *, method=None, path=None, query=None, body=None, headers=()):
-    event = deepcopy(EVENTS[name])
-    http = event["requestContext"]["http"]
-    http["method"] = method or http["method"]
-    http["path"] = event["rawPath"] = path or event["rawPath"]
-    if query is not None:
-        event["queryStringParameters"], event["rawQueryString"] = query, urlencode(query)
-    if body is not None:
-        event["body"] = body if isinstance(body, str) else json.dumps(body)
-    event["headers"] |= dict(headers)
-    answer = api.handler(event, CONTEXT)
-    return answer["statusCode"], json.loads(answer["body"])
 
 
 def collect(endpoint, **changes):

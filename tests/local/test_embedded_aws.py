@@ -1,9 +1,12 @@
 """The embedded AWS: the template's tables in a process that ends with ours, however ours ends."""
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the bac
 with EmbeddedAws() as aws:
     print(aws.process_id, flush=True)
     time.sleep(600)
+"""
+FUNCTION = """
+import os, tempfile
+def handler(event, context):
+    return {"process_id": os.getpid(), "directory": tempfile.gettempdir(), "path": os.environ.get("PYTHONPATH")}
 """
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc to look into a process")
 
@@ -104,7 +112,7 @@ def test_it_ends_with_the_process_that_started_it(number):
 def test_a_start_that_fails_is_said():
     with EmbeddedAws() as aws:
         os.kill(aws.process_id, signal.SIGKILL)
-        with pytest.raises(EmbeddedAwsError, match="the embedded DynamoDB did not start: "):
+        with pytest.raises(EmbeddedAwsError, match="the embedded AWS did not start: "):
             aws.create_tables(Template())
 
 
@@ -114,3 +122,47 @@ def test_nothing_of_the_users_own_set_up_goes_in():
         variables = Path(f"/proc/{aws.process_id}/environ").read_bytes()
         assert b"AWS_" not in variables
         assert set(aws.environment()) >= {"AWS_ENDPOINT_URL", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+
+
+def test_it_names_itself_in_the_addresses_that_it_gives_out():
+    with EmbeddedAws(["sqs"]) as aws:
+        aws.wait()
+        sqs = aws.client("sqs")
+        url = sqs.create_queue(QueueName="here")["QueueUrl"]
+        sqs.close()
+    assert url.startswith(f"{aws.endpoint_url}/")
+
+
+@pytest.fixture
+def deployed():
+    """A function, run once: what it says of its process, and the embedded AWS that ran it."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("index.py", FUNCTION)
+    with EmbeddedAws(["lambda"]) as aws:
+        aws.wait()
+        client = aws.client("lambda")
+        client.create_function(
+            FunctionName="function",
+            Runtime="python3.13",
+            Handler="index.handler",
+            Role="arn:aws:iam::000000000000:role/function",
+            Code={"ZipFile": package.getvalue()},
+        )
+        said = json.loads(client.invoke(FunctionName="function")["Payload"].read())
+        client.close()
+        yield said, aws
+
+
+def test_a_functions_process_does_not_see_our_sources(deployed):
+    said, _ = deployed
+    assert said["path"] is None
+
+
+def test_functions_end_with_it_and_leave_no_files(deployed):
+    said, aws = deployed
+    assert is_alive(said["process_id"])
+    assert Path(said["directory"]).exists()
+    aws.__exit__()
+    assert end([said["process_id"]])
+    assert not Path(said["directory"]).exists()

@@ -42,6 +42,10 @@ def test_the_tables_are_found_by_type(template):
     assert template.tables() == {"Kept": {"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}}
 
 
+def test_the_queues_are_found_by_type(template):
+    assert template.queues() == {"Other": {}}
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

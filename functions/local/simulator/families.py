@@ -21,7 +21,6 @@ TokenizerFamilies = dict[str, tuple[str, Callable[[Sequence[Rank]], Value]]]
 
 GIB = 2**30
 KV_BYTES_PER_TOKEN = 131_072  # 32 layers of 8 heads of 128, keys and values, 2 bytes each
-FIRST_PROCESS_ID = 4711
 IDLE_CPU_SHARE = 0.02
 BUSY_SHARES = {
     "recv_requests": 0.01,
@@ -89,7 +88,7 @@ def nothing_by_routing_key(_: Rank) -> Value:
 
 
 def nothing_by_process(rank: Rank) -> Value:
-    return by("pid", {str(FIRST_PROCESS_ID + rank.number): 0})
+    return by("pid", {str(rank.process_id): 0})
 
 
 SCHEDULER_COUNTERS: SchedulerFamilies = {

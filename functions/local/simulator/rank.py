@@ -23,8 +23,9 @@ class Rank:
     Work is done in whole steps, so what the rank has done by a time does not depend on how often it is asked.
     """
 
-    def __init__(self, number: int, seed: int) -> None:
+    def __init__(self, number: int, seed: int, process_id: int) -> None:
         self.number = number
+        self.process_id = process_id
         self.now = 0.0
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []

@@ -1,0 +1,1 @@
+"""The whole template on the embedded AWS, checked from the outside."""

@@ -1,0 +1,136 @@
+"""A DynamoDB on loopback that passes requests on to another one, except those that a fault takes.
+
+Keeps count of what was asked for, and of how often each scrape was written.
+"""
+
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import urllib3
+
+Answer = tuple[int, bytes]
+# What becomes of a request: operation, its JSON, and how to pass it on. No answer is a closed connection.
+Fault = Callable[[str, dict[str, Any], Callable[[dict[str, Any]], Answer]], Answer | None]
+
+
+def error(status: int, code: str) -> Fault:
+    body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "on purpose"}).encode()
+    return lambda operation, request, forward: (status, body)
+
+
+THROTTLED = error(400, "ProvisionedThroughputExceededException")
+OVERLOADED = error(400, "RequestLimitExceeded")
+FAILED = error(500, "InternalServerError")
+REFUSED = error(400, "AccessDeniedException")
+
+
+def closed(operation: str, request: dict[str, Any], forward: Callable[[dict[str, Any]], Answer]) -> None:
+    """As a DynamoDB that is down."""
+
+
+def answer_lost(operation: str, request: dict[str, Any], forward: Callable[[dict[str, Any]], Answer]) -> None:
+    """It is done, and nobody learns of it."""
+    forward(request)
+
+
+def half(operation: str, request: dict[str, Any], forward: Callable[[dict[str, Any]], Answer]) -> Answer:
+    """Half of a batch is left unprocessed; of one that has a single part, all."""
+    if operation not in ("BatchWriteItem", "BatchGetItem"):
+        return forward(request)
+    left_undone = {"BatchWriteItem": "UnprocessedItems", "BatchGetItem": "UnprocessedKeys"}[operation]
+    [(table, parts)] = request["RequestItems"].items()
+    listed = parts if operation == "BatchWriteItem" else parts["Keys"]
+    done, undone = listed[: len(listed) // 2], listed[len(listed) // 2 :]
+
+    def with_only(some: list[Any]) -> Any:
+        return some if operation == "BatchWriteItem" else parts | {"Keys": some}
+
+    answer = {"Responses": {}}
+    if done:
+        _, body = forward(request | {"RequestItems": {table: with_only(done)}})
+        answer = json.loads(body)
+    return 200, json.dumps(answer | {left_undone: {table: with_only(undone)}}).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class FaultyDynamoDb:
+    """`faults` come one a request, each taken once; `fault` stays until it is taken away."""
+
+    def __init__(self, url: str) -> None:
+        self.faults: deque[Fault] = deque()
+        self.fault: Fault | None = None
+        self.operations: Counter[str] = Counter()
+        self.writes: Counter[tuple[str, int]] = Counter()
+        self.on_write: Callable[[], object] = lambda: None  # after one is done, before it is answered
+        self._url = url
+        self._pool = urllib3.PoolManager(maxsize=32)
+        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._pool.clear()
+
+    def answer(self, operation: str, headers: dict[str, str], body: bytes) -> Answer | None:
+        self.operations[operation] += 1
+
+        def forward(request: dict[str, Any]) -> Answer:
+            answer = self._pool.request("POST", self._url, body=json.dumps(request).encode(), headers=headers)
+            if answer.status == 200:
+                self._count_writes(operation, request)
+                if operation in ("BatchWriteItem", "PutItem"):
+                    self.on_write()
+            return answer.status, answer.data
+
+        fault = self.faults.popleft() if self.faults else self.fault
+        return fault(operation, json.loads(body), forward) if fault else forward(json.loads(body))
+
+    def _count_writes(self, operation: str, request: dict[str, Any]) -> None:
+        items = [request["Item"]] if operation == "PutItem" else []
+        if operation == "BatchWriteItem":
+            [requests] = request["RequestItems"].values()
+            items = [put["PutRequest"]["Item"] for put in requests]
+        self.writes.update((item["instance_id"]["S"], int(item["slot"]["N"])) for item in items)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        dynamodb = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                target = self.headers["X-Amz-Target"]
+                passed_on = ("X-Amz-Target", "X-Amz-Date", "Authorization", "Content-Type")
+                headers = {name: self.headers[name] for name in passed_on if name in self.headers}
+                answer = dynamodb.answer(target.rpartition(".")[2], headers, body)
+                if answer is None:
+                    self.close_connection = True
+                    return
+                status, text = answer
+                self.send_response(status)
+                self.send_header("Content-Type", "application/x-amz-json-1.0")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
