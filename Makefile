@@ -76,7 +76,7 @@ requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPG
 $(DEVELOPMENT) $(RUNTIME): REQUIREMENTS = tests/requirements.txt
 $(TOOLS): REQUIREMENTS = tests/requirements-tools.txt
 $(CHECKOV): REQUIREMENTS = tests/requirements-checkov.txt
-$(RUNTIME): PYTHON3 = $(or $(shell $(MAKE) --silent -C functions runtime-python),$(error the functions need python3.13: none is here))
+$(RUNTIME): override PYTHON3 = $(or $(shell $(MAKE) --silent -C functions runtime-python),$(error the functions need python3.13: none is here))
 $(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV)):
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "too old: make PYTHON3=python3.13, say")'
 	@echo "Setting up $(@D), once: a minute or so."

@@ -16,6 +16,7 @@ from itertools import chain, islice
 
 from collector import backoff, exposition, policy, scrape, store
 from collector.backoff import NO_FAILURES, State
+from collector.engines import ENGINES
 from collector.errors import CollectorError, LateError, NotAskedError
 from collector.exposition import Exposition
 from collector.item import milliseconds
@@ -146,7 +147,9 @@ def _now() -> datetime:
 
 @functools.cache
 def engine(name: str) -> Engine:
-    """The engine of that name, loaded when it is first asked for."""
+    """The engine of that name, loaded when it is first asked for. Raises KeyError for a name not in `ENGINES`."""
+    if name not in ENGINES:
+        raise KeyError(name)
     read_snapshot: Engine = import_module(f"collector.engines.{name}").read_snapshot
     return read_snapshot
 

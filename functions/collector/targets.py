@@ -58,7 +58,7 @@ class Target(Model):
     """One server's page and the slot it is due in. A message of the queue is a list of them."""
 
     instance_id: InstanceId
-    engine: Engine
+    engine: str = Field(description="A name in `engines.ENGINES`.")
     endpoint: Endpoint
     timeout_seconds: TimeoutSeconds = 10.0
     slot_ms: int = Field(ge=0, description="The planned time, ms since 1970; the sort key of the stored item.")

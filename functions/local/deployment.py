@@ -50,9 +50,13 @@ class Deployment:
         self.outputs: dict[str, str] = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         self._resources = stacks.describe_stack_resources(StackName=STACK)["StackResources"]
         self._lambda = aws.client("lambda")
+        self._move_in()
+
+    def _move_in(self) -> None:
+        """Tell the functions where they are."""
+        laptop = {"AWS_ENDPOINT_URL": self._aws.endpoint_url, **NETWORK}
         for name in self._names("AWS::Lambda::Function").values():
             declared = self._lambda.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-            laptop = {"AWS_ENDPOINT_URL": aws.endpoint_url, **NETWORK}
             variables = declared | {variable: laptop[variable] for variable in declared.keys() & laptop.keys()}
             self._lambda.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
         for mapping in self._lambda.list_event_source_mappings()["EventSourceMappings"]:

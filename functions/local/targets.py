@@ -11,6 +11,7 @@ from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from collector import policy, registry
 from collector.registry import VersionConflict
@@ -19,6 +20,7 @@ from local.fleet import Difference, FleetError, compare, read_fleet
 from local.loopback import exit_when_told
 from local.table import BOLD, RED, say, styled
 
+AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
 AT_ONCE = 8
 PAGE = 1000
 # Where only a table is named, nobody says what its stack may scrape.
@@ -53,7 +55,7 @@ def main() -> None:
         conflicts = apply(difference)
     except FleetError as exc:
         sys.exit("\n".join(f"make targets: {arguments.file}: {line}" for line in exc.lines))
-    except (OSError, LookupError, BotoCoreError, ClientError) as exc:
+    except (OSError, LookupError, *AWS_ERRORS) as exc:
         sys.exit(f"make targets: {exc}")
     say(f"{len(difference) - len(conflicts)} of {len(difference)} changes made in {table}")
     if conflicts:
@@ -154,7 +156,7 @@ def caller() -> str | None:
     """Who is signed in, as IAM names it; None where nobody says, as on a laptop's AWS."""
     try:
         arn: str = boto3.client("sts").get_caller_identity()["Arn"]
-    except (BotoCoreError, ClientError):
+    except AWS_ERRORS:
         return None
     return arn
 

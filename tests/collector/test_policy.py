@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from collector.errors import CollectorError, DeadlineError, DnsError, PolicyError
-from collector.policy import NETWORKS, Destination, Resolver, Rules, check
+from collector.policy import NETWORKS, Destination, Resolver, Rules, check, inspect
 
 OPEN = Rules(allow_loopback=True, allow_public_addresses=True, allowed_ports=(range(1, 65536),))
 
@@ -424,3 +424,27 @@ def test_rules_come_from_the_environment(environment: dict[str, str], rules: Rul
 def test_a_parameter_that_cannot_be_read_is_our_fault_and_stops_us(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is '{value}'"):
         Rules.from_environment({name: value})
+
+
+# Without a look-up
+
+
+def test_a_name_is_judged_without_a_look_up_by_what_it_says() -> None:
+    assert inspect("http://GPU-1.internal:30000/metrics", Rules()) == ("http", "gpu-1.internal", 30000, "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        pytest.param("http://gpu-1.internal:22/metrics", "port 22", id="port"),
+        pytest.param("http://gpu-1..internal:30000/metrics", "not a name", id="spelling"),
+        pytest.param("http://169.254.169.254/latest", "link-local", id="address"),
+        pytest.param("http://[::1]:30000/", "ALLOW_LOOPBACK", id="address-that-a-parameter-opens"),
+    ],
+)
+def test_what_needs_no_look_up_is_refused_before_one(endpoint: str, words: str) -> None:
+    with pytest.raises(PolicyError, match=words) as inspected:
+        inspect(endpoint, Rules())
+    with pytest.raises(PolicyError) as refused:
+        checked(endpoint, Rules())
+    assert str(inspected.value) == str(refused.value)

@@ -38,8 +38,7 @@ def main() -> None:
                 misses = list(account(running))
             except StillWaitingError as exc:
                 misses = [str(exc)]
-            if misses:
-                misses += ["What the functions say:", *running.deployment.troubles()]
+            misses += running.deployment.troubles()
     except (EmbeddedAwsError, DeploymentError) as exc:
         sys.exit(f"make e2e: {exc}")
     say(f"{time.monotonic() - began:.0f} s")

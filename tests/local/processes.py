@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 PATIENCE_SECONDS = 30
@@ -30,5 +31,8 @@ def end(process_ids: Iterable[int]) -> bool:
 
 def children(process_id: int) -> list[int]:
     """The processes that a process has started."""
-    tasks = Path(f"/proc/{process_id}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{process_id}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends just now
+            found += map(int, task.read_text().split())
+    return found

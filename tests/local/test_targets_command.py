@@ -202,6 +202,16 @@ def test_a_table_can_be_named_itself(targets, registered):
     assert registered().keys() == {"a", "b"}
 
 
+def test_the_embedded_aws_of_make_serve_will_do_although_it_does_not_know_who_asks(targets):
+    with EmbeddedAws() as of_serve:
+        of_serve.create_tables(Template())
+        status, _, errors = targets(TABLE="Targets", YES="1", AWS_ENDPOINT_URL=of_serve.endpoint_url)
+        items = of_serve.client().scan(TableName="Targets")["Items"]
+    assert (status, errors) == (0, "")
+    assert {item["sk"]["S"] for item in items} == {"a", "b"}
+    assert not any("changed_by" in item for item in items)
+
+
 def test_an_endpoint_that_the_stack_may_not_scrape_is_refused_before_anything_is_done(targets, stack, registered):
     wrong = FLEET.replace("10.0.1.17:30000", "10.0.1.17:8000").replace("10.0.1.18", "8.8.8.8")
     status, output, errors = targets(wrong, STACK=stack, YES="1")
