@@ -35,4 +35,4 @@ def snapshot_of(page: bytes | str | Path, engine: str = "sglang") -> Snapshot:
     facts = ScrapeFacts(
         duration_seconds=0.02, wire_bytes=1000, page_bytes=1000, samples=len(exposition.samples), bad_lines=0
     )
-    return engine_of(engine)(exposition, target(engine=engine), ASKED_AT, facts)
+    return engine_of(engine).read_snapshot(exposition, target(engine=engine), ASKED_AT, facts)

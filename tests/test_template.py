@@ -152,7 +152,7 @@ def actions(*calls):
 
 
 # What each asks of the store.
-API_CALLS = {"batch_write_item", "query"}
+API_CALLS = {"batch_get_item", "batch_write_item", "query"}
 WORKER_CALLS = {"batch_get_item", "batch_write_item", "put_item"}
 
 

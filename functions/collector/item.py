@@ -7,21 +7,26 @@
 | `scraped_at` | when it was asked, or passed over; ms since 1970 |
 | `code`, `error` | why there is no snapshot, or `empty_page`; absent when all went well |
 | `failures`, `retry_at` | of `backoff`: failures in a row, and until when slots are passed over, ms since 1970 |
+| `interval` | seconds to the next slot, of a registered server |
+| `health`, `memory` | the server's status, and what else is carried from scrape to scrape: a JSON list, see `Memory` |
+| `verdict` | the health of a server that could not be scraped, as JSON |
 | `blob` | the snapshot and its page, see `encode` |
 | `expires_at` | seconds since 1970, the table's time to live |
 """
 
+import json
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from collector.backoff import State
+from collector.backoff import NO_FAILURES, State
 from collector.errors import TooLargeError
 from collector.outcome import Outcome
 from collector.snapshot import Snapshot
 from collector.targets import Key
+from collector.verdict import NO_MEMORY, Health, Memory
 
 Item = dict[str, dict[str, Any]]
 
@@ -45,6 +50,30 @@ class Stored:
     page: bytes
     code: str | None
     error: str | None
+    health: Health | None
+    interval_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What earlier scrapes of a server left for the next: back-off, memory, and the last good one's blob."""
+
+    state: State = NO_FAILURES
+    memory: Memory = NO_MEMORY
+    scraped_at: datetime | None = None
+    blob: bytes | None = None
+
+    def page(self) -> bytes | None:
+        """The last good page; None where none is kept, or in a form that this release does not know."""
+        if self.blob is None or self.blob[:1] != bytes([FORMAT]):
+            return None
+        try:
+            return zlib.decompress(self.blob[1:]).partition(b"\n")[2] or None
+        except zlib.error:
+            return None
+
+
+NOTHING_BEFORE = Before()
 
 
 def key_of(key: Key) -> Item:
@@ -77,6 +106,15 @@ def item_of(outcome: Outcome) -> Item:
         item["code"] = {"S": code}
     if error:
         item["error"] = {"S": error}
+    if target.interval_seconds:
+        item["interval"] = {"N": str(target.interval_seconds)}
+    if outcome.memory != NO_MEMORY:
+        status, *carried = astuple(outcome.memory)
+        item["memory"] = {"S": json.dumps(carried, separators=(",", ":"))}
+        if status:
+            item["health"] = {"S": status}
+    if outcome.health and not outcome.snapshot:
+        item["verdict"] = {"S": outcome.health.model_dump_json(exclude_defaults=True)}
     if outcome.state.failures:
         item["failures"] = {"N": str(outcome.state.failures)}
     if outcome.state.retry_at_ms:
@@ -84,19 +122,38 @@ def item_of(outcome: Outcome) -> Item:
     return item
 
 
-def read_state(item: Item) -> State:
-    return State(int(item.get("failures", {}).get("N", 0)), int(item.get("retry_at", {}).get("N", 0)))
+def before_of(item: Item) -> Before:
+    return Before(
+        State(int(item.get("failures", {}).get("N", 0)), int(item.get("retry_at", {}).get("N", 0))),
+        _read_memory(item),
+        _scraped_at(item),
+        item.get("blob", {}).get("B"),
+    )
+
+
+def _read_memory(item: Item) -> Memory:
+    if "memory" not in item:
+        return NO_MEMORY
+    *carried, restarts = json.loads(item["memory"]["S"])
+    return Memory(item.get("health", {}).get("S"), *carried, tuple(restarts))
+
+
+def _scraped_at(item: Item) -> datetime:
+    return EPOCH + timedelta(milliseconds=int(item["scraped_at"]["N"]))
 
 
 def read_stored(item: Item) -> Stored:
     snapshot, page = decode(item["blob"]["B"]) if "blob" in item else (None, b"")
+    verdict = item.get("verdict", {}).get("S")
     return Stored(
         engine=item["engine"]["S"],
-        scraped_at=EPOCH + timedelta(milliseconds=int(item["scraped_at"]["N"])),
+        scraped_at=_scraped_at(item),
         snapshot=snapshot,
         page=page,
         code=item.get("code", {}).get("S"),
         error=item.get("error", {}).get("S"),
+        health=snapshot.health if snapshot else verdict and Health.model_validate_json(verdict),
+        interval_seconds=int(item["interval"]["N"]) if "interval" in item else None,
     )
 
 

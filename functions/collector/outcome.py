@@ -8,6 +8,7 @@ from collector.errors import CollectorError
 from collector.exposition import Exposition
 from collector.snapshot import Snapshot
 from collector.targets import Target
+from collector.verdict import NO_MEMORY, Health, Memory
 
 EMPTY_PAGE = "empty_page"  # legal: a fresh server through 0.5.2 answers 200 with nothing
 
@@ -23,6 +24,8 @@ class Outcome:
     page: bytes = b""
     error: CollectorError | None = None
     state: State = NO_FAILURES
+    health: Health | None = None
+    memory: Memory = NO_MEMORY
 
     @property
     def code(self) -> str | None:

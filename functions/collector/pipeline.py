@@ -1,7 +1,7 @@
-"""The way of a target: policy, scrape, exposition, engine, snapshot, store. The only module that knows the order.
+"""The way of a target: policy, scrape, exposition, engine, snapshot, compare, health, store.
 
-Its ends touch the network, in batches; between them each step is a function of values. Servers are waited for in
-threads; all else is done in the calling one.
+The only module that knows the order. Its ends touch the network, in batches; between them each step is a function of
+values. Servers are waited for in threads; all else is done in the calling one.
 """
 
 import functools
@@ -9,27 +9,45 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import chain, islice
+from typing import Protocol, cast
 
-from collector import backoff, exposition, policy, scrape, store
-from collector.backoff import NO_FAILURES, State
+from collector import backoff, exposition, health, policy, scrape, store
+from collector.backoff import State
 from collector.engines import ENGINES
 from collector.errors import CollectorError, LateError, NotAskedError
 from collector.exposition import Exposition
-from collector.item import milliseconds
+from collector.health import Thresholds
+from collector.interval import Interval, Moves
+from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
 from collector.snapshot import ScrapeFacts, Snapshot
 from collector.targets import Key, Target
+from collector.verdict import Health
 
-Engine = Callable[[Exposition, Target, datetime, ScrapeFacts], Snapshot]
+
+class Engine(Protocol):
+    """What the module of an engine has."""
+
+    def read_snapshot(
+        self, exposition: Exposition, target: Target, asked_at: datetime, scrape: ScrapeFacts
+    ) -> Snapshot: ...
+
+    def read_interval(
+        self, earlier: Exposition, later: Exposition, since: datetime, seconds: float
+    ) -> tuple[Interval, Moves]: ...
+
+
 Result = Outcome | Unfinished
 
 # A server that hangs keeps one for its whole timeout, and the others go on with the rest: of 1,000 servers that take
 # 50 ms, one in twenty of which hangs, the last is asked after 0.5 s; with 64 threads it would be after 1.5 s.
 THREADS = 128
+# What lies further back says nothing of now.
+LONGEST_INTERVAL_SECONDS = 15 * 60
 # `collect` needs it after its deadline, to write what came last, also where DynamoDB has to be asked again.
 WRITE_SECONDS = store.PATIENCE_SECONDS + store.CONNECT_SECONDS + store.ANSWER_SECONDS
 
@@ -38,12 +56,12 @@ def collect(targets: Iterable[Target], deadline: float) -> Iterator[Result]:
     """Scrape every target once; give what came of it, success or failure, as soon as it is kept.
 
     No scrape begins that could outlast `deadline` (`time.monotonic()`), and all is over WRITE_SECONDS after it.
-    Raises what `store.read_states` raises.
+    Raises what `store.read_before` raises.
     """
     wanted = list({target.key: target for target in targets}.values())
     until = deadline + store.PATIENCE_SECONDS
-    states = store.read_states(wanted, until)
-    results = observe_all(wanted, states, deadline)
+    befores = store.read_before(wanted, until)
+    results = observe_all(wanted, befores, deadline)
     while batch := list(islice(results, store.WRITES_AT_ONCE)):
         refused = store.write([result for result in batch if isinstance(result, Outcome)], until)
         for result in batch:
@@ -51,23 +69,24 @@ def collect(targets: Iterable[Target], deadline: float) -> Iterator[Result]:
             yield Unfinished(result.target, reason) if reason else result
 
 
-def observe_all(targets: Sequence[Target], states: Mapping[Key, State], deadline: float) -> Iterator[Result]:
+def observe_all(targets: Sequence[Target], befores: Mapping[Key, Before], deadline: float) -> Iterator[Result]:
     """What comes of each target, as it comes: first those that are not asked, while the others are."""
     now = _now()
     due: list[Target] = []
     passed_over: list[Outcome] = []
     for target in targets:
-        state = states.get(target.key, NO_FAILURES)
+        before = befores.get(target.key, NOTHING_BEFORE)
         try:
-            check_turn(target, state, now)
+            check_turn(target, before.state, now)
             due.append(target)
         except NotAskedError as error:
-            passed_over.append(Outcome(target, now, error=error, state=state))
+            passed_over.append(Outcome(target, now, error=error, state=before.state, memory=before.memory))
     # Those that failed before may take their whole timeout again: begun first, they end with the others.
-    due.sort(key=lambda target: -states.get(target.key, NO_FAILURES).failures)
+    due.sort(key=lambda target: -befores.get(target.key, NOTHING_BEFORE).state.failures)
     answers = in_parallel(lambda target: ask(target, deadline), due)
     return chain(
-        passed_over, (observe(answer, states.get(answer.target.key, NO_FAILURES), deadline) for answer in answers)
+        passed_over,
+        (observe(answer, befores.get(answer.target.key, NOTHING_BEFORE), deadline) for answer in answers),
     )
 
 
@@ -110,8 +129,8 @@ def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> I
     return (future.result() for future in arriving)
 
 
-def observe(answer: Answer, state: State, deadline: float) -> Result:
-    """What an answer says: a snapshot, or what prevented it."""
+def observe(answer: Answer, before: Before, deadline: float) -> Result:
+    """What an answer says: a snapshot with what has happened since, or what prevented it; and the verdict on either."""
     target, asked_at, page = answer.target, answer.asked_at, answer.page
     try:
         if page is None:
@@ -119,13 +138,42 @@ def observe(answer: Answer, state: State, deadline: float) -> Result:
         if time.monotonic() > deadline:
             raise OutOfTimeError("its page came, and there was no time left to read it")
         parsed = exposition.parse(page.body)
-        snapshot = engine(target.engine)(parsed, target, asked_at, _facts(page, parsed))
+        reader = engine(target.engine)
+        snapshot = reader.read_snapshot(parsed, target, asked_at, _facts(page, parsed))
+        interval, moves = since(before, reader, parsed, target, asked_at)
+        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds())
     except CollectorError as error:
-        return Outcome(target, asked_at, error=error, state=backoff.after_scrape(state, target, None))
+        failures = before.memory.failures + 1
+        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds())
+        memory = replace(memory, failures=failures)
+        state = backoff.after_scrape(before.state, target, None)
+        return Outcome(target, asked_at, error=error, state=state, health=verdict, memory=memory)
     except Exception as fault:
         return Unfinished(target, fault)
-    state = backoff.after_scrape(state, target, page.duration_seconds)
-    return Outcome(target, asked_at, snapshot, parsed, page.body, state=state)
+    memory = replace(memory, failures=0, last_good_slot_ms=target.slot_ms)
+    state = backoff.after_scrape(before.state, target, page.duration_seconds)
+    snapshot = completed(snapshot, interval, verdict)
+    return Outcome(target, asked_at, snapshot, parsed, page.body, state=state, health=verdict, memory=memory)
+
+
+def since(
+    before: Before, reader: Engine, parsed: Exposition, target: Target, asked_at: datetime
+) -> tuple[Interval | None, Moves | None]:
+    """What has happened since the last good scrape, if there is one that tells."""
+    if before.scraped_at is None or (earlier := before.page()) is None:
+        return None, None
+    seconds = (asked_at - before.scraped_at).total_seconds()
+    if not 1 <= seconds <= max(LONGEST_INTERVAL_SECONDS, 3 * (target.interval_seconds or 0)):
+        return None, None
+    return reader.read_interval(exposition.parse(earlier), parsed, before.scraped_at, seconds)
+
+
+def completed(snapshot: Snapshot, interval: Interval | None, verdict: Health) -> Snapshot:
+    """With its interval, whose throughput is better than any gauge, and its verdict."""
+    system = snapshot.system_metrics
+    if interval and interval.generated_tokens_per_second is not None:
+        system = system.model_copy(update={"throughput_tokens_per_second": interval.generated_tokens_per_second})
+    return snapshot.model_copy(update={"interval": interval, "health": verdict, "system_metrics": system})
 
 
 def _facts(page: scrape.Page, parsed: Exposition) -> ScrapeFacts:
@@ -150,8 +198,12 @@ def engine(name: str) -> Engine:
     """The engine of that name, loaded when it is first asked for. Raises KeyError for a name not in `ENGINES`."""
     if name not in ENGINES:
         raise KeyError(name)
-    read_snapshot: Engine = import_module(f"collector.engines.{name}").read_snapshot
-    return read_snapshot
+    return cast(Engine, import_module(f"collector.engines.{name}"))
+
+
+@functools.cache
+def thresholds() -> Thresholds:
+    return Thresholds.from_environment(os.environ)
 
 
 @functools.cache

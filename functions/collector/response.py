@@ -10,6 +10,7 @@ from typing import Any
 from collector.exposition import Sample
 from collector.original import with_original_names
 from collector.snapshot import CollectionResponse, Snapshot
+from collector.verdict import Health
 
 # Lambda's 6 MB for a synchronous answer, less room for its envelope of status and headers.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -23,6 +24,7 @@ def render(
     samples: Iterable[Sample] = (),
     error: str | None = None,
     code: str | None = None,
+    health: Health | None = None,
 ) -> str:
     """One collection as the JSON text of a `CollectionResponse`, never longer than a Lambda may answer.
 
@@ -34,6 +36,7 @@ def render(
         timestamp=timestamp,
         error=error,
         error_code=code,
+        health=health,
         metrics=snapshot,
     )
     answer = response.model_dump(mode="json")

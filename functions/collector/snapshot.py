@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from collector.interval import Interval
 from collector.sections import CacheMetrics, Count, Model, Number, RequestMetrics, SystemMetrics
 from collector.specific import (
     GenerationMetrics,
@@ -16,6 +17,7 @@ from collector.specific import (
     Vllm,
     VllmRequestMetrics,
 )
+from collector.verdict import Health
 
 Special = Literal["NaN", "+Inf", "-Inf"]
 
@@ -97,6 +99,10 @@ class Snapshot(Model):
     ranks: tuple[RankMetrics, ...] = Field((), description="One row per data-parallel rank.")
     missing: tuple[str, ...] = Field((), description="Fields that the page does not say, as `section.field`.")
     scrape: ScrapeFacts | None = None
+    interval: Interval | None = Field(
+        None, description="Since the last good scrape; null where there is none to compare."
+    )
+    health: Health | None = None
 
     vllm: Vllm | None = None
     tgi: Tgi | None = None
@@ -131,4 +137,5 @@ class CollectionResponse(Model):
     error_code: str | None = Field(
         None, description="What went wrong, for programs; `empty_page` can come with success."
     )
+    health: Health | None = Field(None, description="Of the server, also where it could not be scraped.")
     metrics: Snapshot | VllmSnapshot | TgiSnapshot | None = None

@@ -9,15 +9,15 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from collector.backoff import State
 from collector.errors import LateError
-from collector.item import Item, Stored, item_of, key_of, read_key, read_state, read_stored
+from collector.item import Before, Item, Stored, before_of, item_of, key_of, read_key, read_stored
 from collector.outcome import Outcome, OutOfTimeError
 from collector.targets import Key, Target
 
@@ -30,7 +30,11 @@ SLOTS_LOOKED_BACK = 4
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 2.0
 PATIENCE_SECONDS = 3.0  # for what a caller waits for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
-STATE = "instance_id, slot, failures, retry_at"
+KEYS = {"ProjectionExpression": "instance_id, slot"}
+BEFORE = {
+    "ProjectionExpression": "instance_id, slot, scraped_at, failures, retry_at, health, memory, #blob",
+    "ExpressionAttributeNames": {"#blob": "blob"},  # a word of DynamoDB's own
+}
 THROTTLED = {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 # What a call may raise.
 NO_ANSWER = (ClientError, BotoCoreError, OutOfTimeError)
@@ -105,53 +109,74 @@ def _put_new(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
 
 def read_newest(instance_id: str) -> Stored | None:
     """The last scrape that has not expired, good or failed; None when there is none."""
-    answer = _ask(
-        client().query,
-        time.monotonic() + PATIENCE_SECONDS,
-        TableName=table_name(),
-        KeyConditionExpression="instance_id = :id",
-        ExpressionAttributeValues={":id": {"S": instance_id}},
-        ScanIndexForward=False,
-        Limit=1,
-        ConsistentRead=True,  # a caller who has just collected sees it
-    )
-    for item in answer["Items"]:
+    # Consistently: a caller who has just collected sees it.
+    for item in _newest(instance_id, time.monotonic() + PATIENCE_SECONDS, ConsistentRead=True):
         # DynamoDB deletes what has expired within days, not at once.
         if int(item["expires_at"]["N"]) > time.time():
             return read_stored(item)
     return None
 
 
-def read_states(targets: Collection[Target], until: float) -> dict[Key, State]:
-    """The back-off after the last scrape before each target's slot; none where the slots just before are empty.
+def read_before(targets: Collection[Target], until: float) -> dict[Key, Before]:
+    """What the scrapes before each target's slot left; none where there are none, or where the slots before are empty.
 
-    Their keys are known, so they are read in batches: the slot before, which is there as a rule, and in a gap those
-    before that. Raises NO_ANSWER and UnprocessedError.
+    The keys of a registered server's are known, so they are read in batches: the slot before, which is there as a rule,
+    and in a gap those before that. The newest of any other is asked for. A failed one names the last good slot, which
+    is read too. Raises NO_ANSWER and UnprocessedError.
     """
-    states: dict[Key, State] = {}
+    found: dict[Key, Item] = {}
     for slots_back in range(1, SLOTS_LOOKED_BACK + 1):
         before = {
             target.key: (target.instance_id, target.slot_ms - 1000 * slots_back * target.interval_seconds)
             for target in targets
-            if target.interval_seconds and target.key not in states
+            if target.interval_seconds and target.key not in found
         }
-        found = {read_key(item): read_state(item) for item in _read(before.values(), STATE, until)}
-        states |= {key: found[earlier] for key, earlier in before.items() if earlier in found}
-    return states
+        items = {read_key(item): item for item in _read(before.values(), until, **BEFORE)}
+        found |= {key: items[earlier] for key, earlier in before.items() if earlier in items}
+    for target in targets:
+        if not target.interval_seconds and (newest := _newest(target.instance_id, until, **BEFORE)):
+            [found[target.key]] = newest
+    befores = {key: before_of(item) for key, item in found.items()}
+    good = {
+        key: (key[0], before.memory.last_good_slot_ms)
+        for key, before in befores.items()
+        if before.blob is None and before.memory.last_good_slot_ms is not None
+    }
+    pages = {read_key(item): before_of(item) for item in _read(good.values(), until, **BEFORE)}
+    for key, earlier in good.items():
+        if page := pages.get(earlier):
+            befores[key] = replace(befores[key], scraped_at=page.scraped_at, blob=page.blob)
+    return befores
+
+
+def _newest(instance_id: str, until: float, **options: Any) -> list[Item]:
+    """The newest item of a server: one or none."""
+    answer = _ask(
+        client().query,
+        until,
+        TableName=table_name(),
+        KeyConditionExpression="instance_id = :id",
+        ExpressionAttributeValues={":id": {"S": instance_id}},
+        ScanIndexForward=False,
+        Limit=1,
+        **options,
+    )
+    items: list[Item] = answer["Items"]
+    return items
 
 
 def existing(keys: Iterable[Key], until: float) -> set[Key]:
     """Those of the slots that have an item. Raises NO_ANSWER and UnprocessedError."""
-    return {read_key(item) for item in _read(keys, "instance_id, slot", until, ConsistentRead=True)}
+    return {read_key(item) for item in _read(keys, until, ConsistentRead=True, **KEYS)}
 
 
-def _read(keys: Iterable[Key], attributes: str, until: float, **options: Any) -> list[Item]:
+def _read(keys: Iterable[Key], until: float, **options: Any) -> list[Item]:
     items: list[Item] = []
     wanted = [key_of(key) for key in set(keys)]
     pauses = _pauses()
     while wanted:
         batch, wanted = wanted[:READS_AT_ONCE], wanted[READS_AT_ONCE:]
-        request = {"Keys": batch, "ProjectionExpression": attributes, **options}
+        request = {"Keys": batch, **options}
         answer = _ask(client().batch_get_item, until, RequestItems={table_name(): request})
         items += answer["Responses"].get(table_name(), [])
         if left := answer["UnprocessedKeys"].get(table_name(), {}).get("Keys", []):

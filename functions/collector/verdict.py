@@ -36,6 +36,8 @@ class Memory:
 
     status: Status | None = None
     since_ms: int | None = None
+    failures: int = 0
+    """Scrapes in a row that failed."""
     last_good_slot_ms: int | None = None
     progress_ms: int | None = None
     """When a scrape last saw counts of work rise; and gauges change; and the scheduler's loop go round."""

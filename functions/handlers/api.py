@@ -7,6 +7,7 @@ internals.
 
 import os
 import time
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools import Logger, Metrics
@@ -22,7 +23,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from collector import exposition, pipeline, store
+from collector import exposition, health, pipeline, store
 from collector.errors import PolicyError
 from collector.outcome import Outcome, Unfinished
 from collector.response import render
@@ -52,7 +53,7 @@ class CollectRequest(BaseModel):
     timeout: TimeoutSeconds = 10.0
 
 
-class Health(BaseModel):
+class OwnHealth(BaseModel):
     status: Literal["ok"]
     version: str
 
@@ -91,12 +92,16 @@ def read_metrics(
     if stored is None or stored.engine != engine:
         return refuse(404, "not_found", f"no scrape of {engine} server {instance_id} is stored")
     samples = exposition.parse(stored.page).samples if raw else ()
-    return reply(200, render(instance_id, stored.scraped_at, stored.snapshot, samples, stored.error, stored.code))
+    verdict = stored.health
+    if verdict and stored.interval_seconds:
+        verdict = health.stale(verdict, stored.scraped_at, stored.interval_seconds, datetime.now(UTC))
+    answer = render(instance_id, stored.scraped_at, stored.snapshot, samples, stored.error, stored.code, verdict)
+    return reply(200, answer)
 
 
 @app.get("/api/v1/health", summary="The collector's own health")
-def health() -> Health:
-    return Health(status="ok", version=VERSION)
+def own_health() -> OwnHealth:
+    return OwnHealth(status="ok", version=VERSION)
 
 
 @app.get("/openapi.json", include_in_schema=False)
@@ -156,7 +161,9 @@ def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str
     _report(outcome)
     samples = outcome.exposition.samples if raw and outcome.exposition else ()
     error = str(outcome.error) if outcome.error else None
-    answer = render(target.instance_id, outcome.asked_at, outcome.snapshot, samples, error, outcome.code)
+    answer = render(
+        target.instance_id, outcome.asked_at, outcome.snapshot, samples, error, outcome.code, outcome.health
+    )
     return reply(403 if isinstance(outcome.error, PolicyError) else 200, answer)
 
 
