@@ -37,7 +37,7 @@ def targets(serve, now_ms):
 
     def make(server=None, **changes):
         index = next(number)
-        fields = {"instance_id": f"sglang-{index:03}", "slot_ms": now_ms, "interval_seconds": 60, "timeout_seconds": 2}
+        fields = {"instance_id": f"sglang-{index:03}", "slot_ms": now_ms, "interval_seconds": 60}
         endpoint = f"http://127.0.0.1:{(server or pages).port}/metrics?{index}"
         return target(**fields | {"endpoint": endpoint} | changes)
 

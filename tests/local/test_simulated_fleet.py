@@ -15,7 +15,9 @@ def ask(on_a_laptop):
     """One scrape of a member of the fleet."""
 
     def once(member):
-        registration = Registration(instance_id=member.instance_id, **member.settings | {"timeout_seconds": 1})
+        timeout_seconds = 1 if member.code == "timeout" else 10
+        settings = member.settings | {"timeout_seconds": timeout_seconds}
+        registration = Registration(instance_id=member.instance_id, **settings)
         deadline = time.monotonic() + 60
         return pipeline.observe(pipeline.ask(registration.at(0), deadline), NO_FAILURES, deadline)
 
