@@ -44,7 +44,7 @@ def now_ms():
 def fleet(server, count=50, **changes):
     """Targets that are due now."""
     endpoint = f"http://127.0.0.1:{server.port}/metrics"
-    fields = {"slot_ms": now_ms(), "interval_seconds": 60, "timeout_seconds": 10} | changes
+    fields = {"slot_ms": now_ms(), "interval_seconds": 60, "timeout_seconds": 2} | changes
     return [target(instance_id=f"sglang-{number:03}", endpoint=endpoint, **fields) for number in range(count)]
 
 
