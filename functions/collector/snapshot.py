@@ -137,5 +137,5 @@ class CollectionResponse(Model):
     error_code: str | None = Field(
         None, description="What went wrong, for programs; `empty_page` can come with success."
     )
-    health: Health | None = Field(None, description="Of the server, also where it could not be scraped.")
     metrics: Snapshot | VllmSnapshot | TgiSnapshot | None = None
+    health: Health | None = Field(None, description="Of the server, also where it could not be scraped.")

@@ -17,7 +17,7 @@ def rendered(page, **changes):
 
 def test_an_answer_is_the_contracts_json():
     answer = json.loads(rendered(PAGE))
-    assert list(answer) == ["success", "instance_id", "timestamp", "error", "error_code", "metrics"]
+    assert list(answer) == ["success", "instance_id", "timestamp", "error", "error_code", "metrics", "health"]
     assert (answer["success"], answer["timestamp"]) == (True, "2026-11-24T03:00:00Z")
     assert answer["metrics"]["system_metrics"]["num_requests_running"] == 6
     CollectionResponse.model_validate(answer)

@@ -221,7 +221,9 @@ def test_the_openapi_document_describes_the_contract():
     assert (engine["name"], tuple(engine["schema"]["enum"])) == ("engine", ENGINES)
     assert {"VllmSnapshot", "TgiSnapshot", "Vllm", "Tgi", "Router"} <= set(document["components"]["schemas"])
     response = document["components"]["schemas"]["CollectionResponse"]
-    assert {"success", "instance_id", "timestamp", "error", "error_code", "metrics"} == set(response["properties"])
+    assert {"success", "instance_id", "timestamp", "error", "error_code", "metrics", "health"} == set(
+        response["properties"]
+    )
 
 
 def test_one_log_line_says_what_came_of_a_collection(serve, caplog):
