@@ -85,8 +85,11 @@ def rank_stalled(case: Case) -> Finding | None:
 
 
 def gauge_frozen(case: Case) -> Finding | None:
+    """With requests in flight: an idle server that is probed does work and has no gauge to change."""
     moves, seconds = case.moves, case.still.gauges or 0.0
-    if moves is None or not moves.progress or moves.gauges is not False or seconds < case.rules.gauge_frozen_seconds:
+    if moves is None or not case.busy or not moves.progress or moves.gauges is not False:
+        return None
+    if seconds < case.rules.gauge_frozen_seconds:
         return None
     message = f"Work is done, and no gauge has changed for {spoken(seconds)} s: running, waiting and usage may be old."
     return case.finding("gauge_frozen", "info", message, {"seconds_without_gauges": seconds})

@@ -9,6 +9,8 @@ from collector.sections import Disaggregation
 from collector.snapshot import VersionRange
 from collector.specific import Router
 from collector.thresholds import DEFAULT
+from collector.verdict import NO_MEMORY
+from support import PAGES, ROOT, snapshot_of
 
 OLD = VersionRange(at_least="0.4.1.post7", before="0.4.3.post4")
 BEFORE_0_5_7 = {"realtime_tokens_by_mode": None}
@@ -250,6 +252,9 @@ NEAR_MISSES = [
     ),
     pytest.param(Scene(moves=moves(gauges=False), memory=memory(59.9)), "gauge_frozen", id="between-two-log-lines"),
     pytest.param(Scene(moves=moves(), memory=memory(600)), "gauge_frozen", id="gauges-move"),
+    pytest.param(
+        Scene(moves=moves(gauges=False, in_flight=0), memory=memory(600)), "gauge_frozen", id="a-probed-idle-server"
+    ),
     pytest.param(Scene(snapshot(scrape=scraped(duration_seconds=0.99))), "slow_scrape", id="under-a-second"),
     pytest.param(Scene(snapshot(scrape=None)), "empty_page", id="no-facts-of-the-scrape"),
     pytest.param(Scene(snapshot(scrape=scraped(samples=1))), "empty_page", id="one-sample"),
@@ -292,6 +297,18 @@ def test_every_finding_on_a_good_page_has_a_scene_and_a_near_miss():
     wanted = {(code, severity) for code, severity in LEADS_TO if code not in of_failures}
     assert wanted <= {(row.values[1], row.values[2]) for row in RAISED}
     assert {row.values[1] for row in RAISED} == {row.values[1] for row in NEAR_MISSES}
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.prom")), ids=lambda page: page.stem)
+def test_no_recorded_page_raises_an_alarm_by_itself(page):
+    scene = Scene(snapshot_of(page, page.name.split("-")[0].replace("router", "sglang")), None, None, NO_MEMORY)
+    assert set(scene.codes) <= {"not_compared"}
+
+
+def test_the_readme_has_every_finding():
+    readme = (ROOT / "README.md").read_text()
+    assert [row.values[1] for row in RAISED if f"| `{row.values[1]}` |" not in readme] == []
+    assert [code for code, _ in LEADS_TO if f"| `{code}` |" not in readme] == []
 
 
 def test_a_server_at_work_has_no_finding():

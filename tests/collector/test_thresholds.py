@@ -3,10 +3,16 @@
 import pytest
 
 from collector.thresholds import DEFAULT, Thresholds
+from support import ROOT
 
 
 def test_every_threshold_says_why():
     assert [name for name, field in Thresholds.model_fields.items() if not field.description] == []
+
+
+def test_the_readme_has_every_threshold_with_its_default():
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name, value in DEFAULT if f"| `{name}` | {value:,g} |" not in readme] == []
 
 
 def test_the_environment_sets_them_and_what_is_empty_or_another_s_is_left_alone():
