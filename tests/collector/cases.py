@@ -1,8 +1,9 @@
 """Servers at work, in a few values, for tests of their health."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
+from collector.findings import SEVERITIES
 from collector.health import judge
 from collector.interval import Interval, Moves
 from collector.sections import CacheMetrics, Distribution, Quantile, RequestMetrics, SystemMetrics
@@ -100,3 +101,35 @@ class Scene:
     @property
     def codes(self) -> list[str]:
         return [finding.code for finding in self.health.findings]
+
+
+def place(findings):
+    """0 is the worst; findings of note alone are as none at all."""
+    return min((SEVERITIES.index(finding.severity) for finding in findings), default=3)
+
+
+def without_one_value(scene):
+    """The scene with each value in turn that its server might not have said."""
+    for part in ("request_metrics", "cache_metrics", "system_metrics"):
+        section = getattr(scene.now, part)
+        for name in type(section).model_fields:
+            if getattr(section, name) is not None:
+                now = scene.now.model_copy(update={part: section.model_copy(update={name: None})})
+                yield f"{part}.{name}", replace(scene, now=now)
+    yield "engine_type", replace(scene, now=scene.now.model_copy(update={"engine_type": None}))
+    if scene.interval and scene.moves:
+        for name in set(Interval.model_fields) - {"since", "seconds", "restarted", "notes"}:
+            yield name, replace(scene, interval=scene.interval.model_copy(update={name: None}))
+        for name in ("mean", "count", "p95"):
+            for kind in ("queue_time", "time_to_first_token", "inter_token_latency"):
+                if known := getattr(scene.interval, kind):
+                    lacking = known.model_copy(update={name: None})
+                    yield f"{kind}.{name}", replace(scene, interval=scene.interval.model_copy(update={kind: lacking}))
+        for move in fields(Moves):
+            if move.name not in ("ranks", "evidence"):
+                yield move.name, replace(scene, moves=replace(scene.moves, **{move.name: None}))
+        for number, rank in enumerate(scene.moves.ranks):
+            for name in ("running", "running_before", "progress"):
+                ranks = list(scene.moves.ranks)
+                ranks[number] = replace(rank, **{name: None})
+                yield f"ranks.{name}", replace(scene, moves=replace(scene.moves, ranks=tuple(ranks)))

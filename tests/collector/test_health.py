@@ -1,10 +1,10 @@
 """What a verdict remembers, what a failed scrape is worth, and laws that hold for whatever a server says."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from cases import AT, AT_MS, STILL, Scene, interval, memory, moves, scraped, snapshot, times
+from cases import AT, AT_MS, STILL, Scene, interval, memory, moves, place, scraped, snapshot, times, without_one_value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from collector.errors import (
 )
 from collector.findings import LEADS_TO, SEVERITIES
 from collector.health import judge, judge_failure, stale
-from collector.interval import Interval, Moves, RankMoves
+from collector.interval import RankMoves
 from collector.verdict import NO_MEMORY, Finding, Health
 
 
@@ -182,6 +182,9 @@ distributions = st.none() | st.builds(
 )
 counts = maybe(0, 1, 8, 30)
 truths = st.sampled_from((None, False, True))
+standing = st.sampled_from((False, False, None, True))  # more often than servers do
+rarely = st.sampled_from((False, False, False, True))
+in_flight = st.sampled_from((20, 8, 0, None))
 
 
 @st.composite
@@ -204,7 +207,7 @@ def scenes(draw):
     )
     between = interval(
         seconds=draw(st.sampled_from((5.0, 15.0, 60.0))),
-        restarted=draw(st.booleans()),
+        restarted=draw(rarely),
         requests_finished=draw(counts),
         prompt_tokens=draw(maybe(100, 50_000)),
         cache_hit_rate=draw(maybe(0.01, 0.5)),
@@ -216,14 +219,14 @@ def scenes(draw):
         time_to_first_token=draw(distributions),
         inter_token_latency=draw(distributions),
     )
-    heartbeat = draw(truths)
+    heartbeat = draw(standing)
     moved = moves(
-        in_flight=draw(counts),
-        in_flight_before=draw(counts),
+        in_flight=draw(in_flight),
+        in_flight_before=draw(in_flight),
         waiting_before=draw(counts),
         usage_before=draw(maybe(0.5, 0.95)),
-        progress=draw(truths),
-        gauges=draw(truths),
+        progress=draw(standing),
+        gauges=draw(standing),
         heartbeat=heartbeat,
         idle_ratio=draw(maybe(0.1, 0.95)),
         ranks=tuple(
@@ -236,40 +239,8 @@ def scenes(draw):
         most_running=draw(st.sampled_from((0.0, 8.0, 30.0))),
         restarts=tuple(draw(st.lists(st.booleans(), max_size=5))),
     )
-    pages = draw(st.booleans())
-    return Scene(now, between if pages else None, moved if pages else None, remembered)
-
-
-def place(findings):
-    """0 is the worst; findings of note alone are as none at all."""
-    return min((SEVERITIES.index(finding.severity) for finding in findings), default=3)
-
-
-def without_one_value(scene):
-    """The scene with each value in turn that its server might not have said."""
-    for part in ("request_metrics", "cache_metrics", "system_metrics"):
-        section = getattr(scene.now, part)
-        for name in type(section).model_fields:
-            if getattr(section, name) is not None:
-                now = scene.now.model_copy(update={part: section.model_copy(update={name: None})})
-                yield f"{part}.{name}", replace(scene, now=now)
-    yield "engine_type", replace(scene, now=scene.now.model_copy(update={"engine_type": None}))
-    if scene.interval and scene.moves:
-        for name in set(Interval.model_fields) - {"since", "seconds", "restarted", "notes"}:
-            yield name, replace(scene, interval=scene.interval.model_copy(update={name: None}))
-        for name in ("mean", "count", "p95"):
-            for kind in ("queue_time", "time_to_first_token", "inter_token_latency"):
-                if known := getattr(scene.interval, kind):
-                    lacking = known.model_copy(update={name: None})
-                    yield f"{kind}.{name}", replace(scene, interval=scene.interval.model_copy(update={kind: lacking}))
-        for field in fields(Moves):
-            if field.name not in ("ranks", "evidence"):
-                yield field.name, replace(scene, moves=replace(scene.moves, **{field.name: None}))
-        for number, rank in enumerate(scene.moves.ranks):
-            for name in ("running", "running_before", "progress"):
-                ranks = list(scene.moves.ranks)
-                ranks[number] = replace(rank, **{name: None})
-                yield f"ranks.{name}", replace(scene, moves=replace(scene.moves, ranks=tuple(ranks)))
+    alone = draw(rarely)
+    return Scene(now, None if alone else between, None if alone else moved, remembered)
 
 
 @given(scenes())

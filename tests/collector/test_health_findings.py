@@ -1,7 +1,7 @@
 """Every finding: a scene that raises it, and one that nearly does."""
 
 import pytest
-from cases import STILL, Scene, interval, memory, moves, scraped, snapshot, times
+from cases import STILL, Scene, interval, memory, moves, place, scraped, snapshot, times, without_one_value
 
 from collector.findings import LEADS_TO
 from collector.interval import RankMoves
@@ -284,6 +284,13 @@ def test_a_finding_is_raised(scene, code, severity, status):
     assert (finding.severity, scene.health.status) == (severity, status)
     assert finding.evidence
     assert any(letter.isdigit() for letter in finding.message) or code in ("empty_page", "not_compared")
+
+
+@pytest.mark.parametrize(("scene", "code", "severity", "status"), RAISED)
+def test_no_value_less_makes_it_worse(scene, code, severity, status):
+    found = place(scene.health.findings)
+    worse = [name for name, lacking in without_one_value(scene) if place(lacking.health.findings) < found]
+    assert worse == []
 
 
 @pytest.mark.parametrize(("scene", "code"), NEAR_MISSES)
