@@ -1,0 +1,128 @@
+"""A server's health: from a scrape, what happened since the one before, and what is remembered, to a verdict.
+
+Pure. What has to outlast a scrape is `Memory`, which the caller keeps: so a stall is proven across any number of short
+intervals, each of which would prove nothing by itself.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from collector.case import Case, Still, found
+from collector.errors import CollectorError, ExpositionError, MetricsNotEnabled, NotAskedError, PolicyError
+from collector.findings import find, status_of, worst_first
+from collector.hints import hint
+from collector.interval import Interval, Moves
+from collector.movement import is_idle
+from collector.snapshot import Snapshot
+from collector.thresholds import DEFAULT, Thresholds
+from collector.verdict import Finding, Health, Memory, Status
+
+SCRAPES_REMEMBERED = 5
+ERROR_CHARACTERS = 500
+# One of them is enough: the server was met, or may not be asked, and the next scrape will not be another.
+CERTAIN = (MetricsNotEnabled, ExpositionError, PolicyError)
+
+
+def judge(
+    now: Snapshot,
+    interval: Interval | None,
+    moves: Moves | None,
+    memory: Memory,
+    at: datetime,
+    rules: Thresholds = DEFAULT,
+) -> tuple[Health, Memory]:
+    """The verdict on a good scrape, and what the next one has to know; the slot is the caller's to note."""
+    begun_anew = interval is not None and interval.restarted
+    why = moves.evidence if moves else None
+    moves = None if begun_anew else moves
+    most_running = 0.0 if begun_anew else memory.most_running
+    remembered = replace(
+        _moved(now, interval, moves, memory, _milliseconds(at)),
+        restarts=(*memory.restarts, begun_anew)[-SCRAPES_REMEMBERED:],
+        most_running=max(most_running, float(now.system_metrics.num_requests_running or 0)),
+    )
+    case = Case(now, interval, moves, _still(remembered, at), most_running, remembered.restarts, why, rules)
+    findings = find(case)
+    return _concluded(status_of(findings) or ("idle" if is_idle(case) else "ok"), findings, remembered, at)
+
+
+def judge_failure(
+    error: CollectorError, memory: Memory, at: datetime, failures: int, rules: Thresholds = DEFAULT
+) -> tuple[Health, Memory]:
+    """The verdict on a scrape that failed, `failures` of them in a row, this one included.
+
+    A slot that was passed over says nothing of the server, nor does a single failure: its status stays what it was.
+    """
+    evidence: dict[str, float | str | None] = {"error_code": error.code, "failures": failures}
+    if memory.last_good_slot_ms is not None:
+        evidence["seconds_since_last_good"] = _milliseconds(at) / 1000 - memory.last_good_slot_ms / 1000
+    words, help_ = str(error)[:ERROR_CHARACTERS], hint(error.code, "")
+    if isinstance(error, NotAskedError):
+        finding = found(error.code, "warning", words, help_, evidence)
+    elif isinstance(error, CERTAIN):
+        finding = found(error.code, "degraded", words, help_, evidence)
+    elif failures < rules.failures_in_a_row:
+        finding = found("scrape_failed", "warning", f"The last scrape failed: {words}", help_, evidence)
+    else:
+        message = f"{failures} scrapes in a row failed, the last so: {words}"
+        finding = found("unreachable", "critical", message, help_, evidence)
+    findings = (finding,)
+    return _concluded(status_of(findings) or memory.status or "unknown", findings, memory, at)
+
+
+def stale(
+    health: Health, scraped_at: datetime, interval_seconds: int, at: datetime, rules: Thresholds = DEFAULT
+) -> Health:
+    """The verdict as it reads now. Where the collector has been silent for too long, that comes before the last one."""
+    silent_since = scraped_at + timedelta(seconds=rules.stale_intervals * interval_seconds)
+    if at <= silent_since:
+        return health
+    seconds = (at - scraped_at).total_seconds()
+    finding = found(
+        "stale",
+        "critical",
+        f"Last scraped {seconds:,.0f} s ago, at intervals of {interval_seconds} s; it was {health.status} then.",
+        hint("stale", ""),
+        {"seconds_since_scrape": seconds, "interval_seconds": interval_seconds, "last_status": health.status},
+    )
+    return Health(status="stale", since=silent_since, findings=worst_first((finding, *health.findings)))
+
+
+def _moved(now: Snapshot, interval: Interval | None, moves: Moves | None, memory: Memory, at_ms: int) -> Memory:
+    """When each was last seen to move. Without a page to compare with, from now on."""
+    if moves is None or interval is None:
+        system = now.system_metrics
+        beats = system.scheduler_cpu_seconds_total is not None or system.scheduler_idle_seconds_total is not None
+        return replace(memory, progress_ms=at_ms, gauges_ms=at_ms, heartbeat_ms=at_ms if beats else None)
+    since_ms = _milliseconds(interval.since)
+
+    def last(before_ms: int | None, moved: bool | None) -> int | None:
+        if moved is False:
+            return since_ms if before_ms is None else before_ms
+        # What is not said this time may have moved: it is not held still against the server.
+        return None if moved is None and before_ms is None else at_ms
+
+    return replace(
+        memory,
+        progress_ms=last(memory.progress_ms, moves.progress),
+        gauges_ms=last(memory.gauges_ms, moves.gauges),
+        heartbeat_ms=last(memory.heartbeat_ms, moves.heartbeat),
+    )
+
+
+def _still(memory: Memory, at: datetime) -> Still:
+    def seconds(then_ms: int | None) -> float | None:
+        return None if then_ms is None else (_milliseconds(at) - then_ms) / 1000
+
+    return Still(seconds(memory.progress_ms), seconds(memory.gauges_ms), seconds(memory.heartbeat_ms))
+
+
+def _concluded(status: Status, findings: tuple[Finding, ...], memory: Memory, at: datetime) -> tuple[Health, Memory]:
+    same = memory.status == status and memory.since_ms is not None
+    since_ms = memory.since_ms if same and memory.since_ms is not None else _milliseconds(at)
+    since = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=since_ms)
+    return Health(status=status, since=since, findings=findings), replace(memory, status=status, since_ms=since_ms)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
