@@ -20,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 MAX_HEADER_BYTES = 64 * 1024
 # A router on the way forgets an idle connection without telling, and what is then sent over it gets no answer at all
 MAX_IDLE_SECONDS = 30.0
+TIMEOUT_SLACK_SECONDS = 0.01
 CONNECTIONS_KEPT_PER_SERVER = 16
 TLS_HANDSHAKE = "TLS handshake"
 
@@ -63,7 +64,10 @@ class _Socket(socket.socket):
         exchange = self.exchange
         if exchange.received_bytes >= exchange.max_bytes:
             raise OverLimitError
-        self.settimeout(_left(exchange.deadline))
+        left = _left(exchange.deadline)
+        # Each setting is a system call, at which threads take turns: a page that comes at once needs one.
+        if abs((self.gettimeout() or 0.0) - left) > TIMEOUT_SLACK_SECONDS:
+            self.settimeout(left)
         count = super().recv_into(*args, **kwargs)
         exchange.received_bytes += count
         exchange.ended = not count

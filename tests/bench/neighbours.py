@@ -7,6 +7,7 @@ their standard input.
 
 import asyncio
 import json
+import math
 import os
 import re
 import resource
@@ -31,7 +32,9 @@ def moved_pages() -> list[bytes]:
             return line
         series, _, value = line.rpartition(" ")
         number = float(value)
-        return f"{series} {number + turn * (1.0 if number.is_integer() else 0.137) if number else number}"
+        if not number or math.isnan(number):
+            return line
+        return f"{series} {number + turn * (1.0 if number.is_integer() else 0.137)}"
 
     return ["\n".join(moved(line, turn) for line in lines).encode() + b"\n" for turn in range(PAGES)]
 
