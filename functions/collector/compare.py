@@ -57,7 +57,7 @@ def compare(earlier: Exposition, later: Exposition) -> Change:
     for index in now.not_counters:
         values[index] = math.nan
     fallen = [index for index in now.counters if values[index] < 0]
-    proofs = _other_processes(before, now) | _other_starts(before, now, earlier.values, new)
+    proofs = _other_starts(before, now, earlier.values, new) | _other_processes(before, now)
     evidence = next(iter(proofs.values()), None) or _lost_counts(before, now, fallen, earlier.values)
     reset: Iterable[int] = ()
     notes: list[str] = []

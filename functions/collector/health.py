@@ -7,12 +7,12 @@ intervals, each of which would prove nothing by itself.
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from collector.case import Case, Still, found
 from collector.errors import CollectorError, ExpositionError, MetricsNotEnabled, NotAskedError, PolicyError
-from collector.findings import find, status_of, worst_first
-from collector.hints import hint
+from collector.findings.case import Case, Still, found
+from collector.findings.find import find, status_of, worst_first
+from collector.findings.hints import hint
+from collector.findings.movement import is_idle
 from collector.interval import Interval, Moves
-from collector.movement import is_idle
 from collector.snapshot import Snapshot
 from collector.thresholds import DEFAULT, Thresholds
 from collector.verdict import Finding, Health, Memory, Status

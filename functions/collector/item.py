@@ -135,7 +135,8 @@ def _read_memory(item: Item) -> Memory:
     if "memory" not in item:
         return NO_MEMORY
     *carried, restarts = json.loads(item["memory"]["S"])
-    return Memory(item.get("health", {}).get("S"), *carried, tuple(restarts))
+    fields: list[Any] = [item.get("health", {}).get("S"), *carried, tuple(restarts)]
+    return Memory(*fields)
 
 
 def _scraped_at(item: Item) -> datetime:

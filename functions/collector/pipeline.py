@@ -20,12 +20,12 @@ from collector.backoff import State
 from collector.engines import ENGINES
 from collector.errors import CollectorError, LateError, NotAskedError
 from collector.exposition import Exposition
-from collector.health import Thresholds
 from collector.interval import Interval, Moves
 from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
 from collector.snapshot import ScrapeFacts, Snapshot
 from collector.targets import Key, Target
+from collector.thresholds import Thresholds
 from collector.verdict import Health
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
-from collector.findings import SEVERITIES
+from collector.findings.find import SEVERITIES
 from collector.health import judge
 from collector.interval import Interval, Moves
 from collector.sections import CacheMetrics, Distribution, Quantile, RequestMetrics, SystemMetrics

@@ -17,7 +17,7 @@ from collector.errors import (
     RefusedError,
     StatusError,
 )
-from collector.findings import LEADS_TO, SEVERITIES
+from collector.findings.find import LEADS_TO, SEVERITIES
 from collector.health import judge, judge_failure, stale
 from collector.interval import RankMoves
 from collector.verdict import NO_MEMORY, Finding, Health

@@ -3,7 +3,7 @@
 import pytest
 from cases import STILL, Scene, interval, memory, moves, place, scraped, snapshot, times, without_one_value
 
-from collector.findings import LEADS_TO
+from collector.findings.find import LEADS_TO
 from collector.interval import RankMoves
 from collector.sections import Disaggregation
 from collector.snapshot import VersionRange

@@ -7,7 +7,7 @@ stood still asks for `is False`: "the server has nothing of the kind" is None.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from collector.hints import hint
+from collector.findings.hints import hint
 from collector.interval import Interval, Moves
 from collector.snapshot import Snapshot
 from collector.thresholds import Thresholds

@@ -4,7 +4,7 @@ A stopped scheduler's page goes on saying what it last said, throughput included
 refreshed by each prefill, every 40 decode steps, and every 30 s when idle; clocks of the loop every second (0.5.20+).
 """
 
-from collector.case import Case, positive, spoken
+from collector.findings.case import Case, positive, spoken
 from collector.snapshot import Snapshot
 from collector.verdict import Finding, Severity
 

@@ -5,8 +5,8 @@ Where the rules come from: SGLang's code, and pages of servers at work, overload
 
 from collections.abc import Callable, Iterable
 
-from collector import load, movement
-from collector.case import Case, positive, spoken
+from collector.findings import load, movement
+from collector.findings.case import Case, positive, spoken
 from collector.verdict import Finding, Severity, Status
 
 SEVERITIES: tuple[Severity, ...] = ("critical", "degraded", "warning", "info")

@@ -1,6 +1,6 @@
 """Findings about load: what waits, what is full, what is slow, what fails, and what is unevenly spread."""
 
-from collector.case import Case, positive, spoken
+from collector.findings.case import Case, positive, spoken
 from collector.interval import Interval
 from collector.sections import Distribution
 from collector.verdict import Finding
