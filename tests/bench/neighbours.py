@@ -1,8 +1,8 @@
 """The processes around a bench of the fleet, cheap and apart, so that their CPU is not counted.
 
 `python neighbours.py servers COUNT`: so many metrics servers, each a port of its own; each in twenty never answers.
-`python neighbours.py dynamodb`: takes batches and gives back the keys that it has seen. Both print JSON and end with
-their standard input.
+`python neighbours.py dynamodb`: takes batches and gives back what was asked of them. Both print JSON and end with their
+standard input.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ async def serve_pages(count: int) -> None:
 
 
 async def serve_dynamodb() -> None:
-    stored: set[tuple[str, str]] = set()
+    stored: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
 
     def key(item: dict[str, dict[str, str]]) -> tuple[str, str]:
         return item["instance_id"]["S"], item["slot"]["N"]
@@ -104,11 +104,14 @@ async def serve_dynamodb() -> None:
         reply: dict[str, object] = {}
         if operation[1] == b"BatchGetItem":
             [(table, wanted)] = request["RequestItems"].items()
-            found = [wanted_key for wanted_key in wanted["Keys"] if key(wanted_key) in stored]
+            names = wanted.get("ExpressionAttributeNames", {})
+            asked = [names.get(name, name) for name in wanted["ProjectionExpression"].split(", ")]
+            items = [stored[of_item] for of_item in map(key, wanted["Keys"]) if of_item in stored]
+            found = [{name: item[name] for name in asked if name in item} for item in items]
             reply = {"Responses": {table: found}, "UnprocessedKeys": {}}
         elif operation[1] == b"BatchWriteItem":
             [puts] = request["RequestItems"].values()
-            stored.update(key(put["PutRequest"]["Item"]) for put in puts)
+            stored.update((key(put["PutRequest"]["Item"]), put["PutRequest"]["Item"]) for put in puts)
             reply = {"UnprocessedItems": {}}
         elif operation[1] == b"Query":
             reply = {"Items": [], "Count": 0}
