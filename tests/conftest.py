@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 import collector.dynamodb
-from collector import connections, pipeline, store
+from collector import batches, connections, pages, pipeline
 from faulty_dynamodb import FaultyDynamoDb
 from local.aws import TABLE_PROPERTIES, EmbeddedAws
 from local.template import Template
@@ -19,6 +19,7 @@ from servers import Server
 
 TABLES = {
     "SNAPSHOTS_TABLE": ("snapshots", {"instance_id": "S", "slot": "N"}),
+    "SHAPES_TABLE": ("shapes", {"id": "B"}),
     "TARGETS_TABLE": ("targets", {"pk": "S", "sk": "S"}),
 }
 
@@ -56,7 +57,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 TableName=name,
                 AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
                 KeySchema=[
-                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
+                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
                 ],
                 BillingMode="PAY_PER_REQUEST",
             )
@@ -66,7 +67,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def forget_clients() -> None:
     collector.dynamodb.client.cache_clear()
-    store.client.cache_clear()
+    batches.client.cache_clear()
+    pages.forget()
 
 
 @pytest.fixture(scope="session")
@@ -80,18 +82,20 @@ def aws() -> Iterator[EmbeddedAws]:
 @pytest.fixture
 def dynamodb(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyDynamoDb]:
     """What the store talks to: a DynamoDB that can be made to fail, with an empty table."""
-    table = f"snapshots-{uuid.uuid4()}"
-    properties = Template().tables()["Snapshots"]
-    aws.client().create_table(
-        TableName=table, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
-    )
+    tables = {f"{name.upper()}_TABLE": f"{name.lower()}-{uuid.uuid4()}" for name in ("Snapshots", "Shapes")}
+    for name, table in zip(("Snapshots", "Shapes"), tables.values(), strict=True):
+        properties = Template().tables()[name]
+        aws.client().create_table(
+            TableName=table, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
+        )
     with FaultyDynamoDb(aws.endpoint_url) as faulty:
-        for name, value in (aws.environment() | {"AWS_ENDPOINT_URL": faulty.url, "SNAPSHOTS_TABLE": table}).items():
+        for name, value in (aws.environment() | {"AWS_ENDPOINT_URL": faulty.url} | tables).items():
             monkeypatch.setenv(name, value)
-        store.client.cache_clear()
+        forget_clients()
         yield faulty
-    store.client.cache_clear()
-    aws.client().delete_table(TableName=table)
+    forget_clients()
+    for table in tables.values():
+        aws.client().delete_table(TableName=table)
 
 
 @pytest.fixture

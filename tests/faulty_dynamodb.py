@@ -105,7 +105,7 @@ class FaultyDynamoDb:
         if operation == "BatchWriteItem":
             [requests] = request["RequestItems"].values()
             items = [put["PutRequest"]["Item"] for put in requests]
-        self.writes.update((item["instance_id"]["S"], int(item["slot"]["N"])) for item in items)
+        self.writes.update((item["instance_id"]["S"], int(item["slot"]["N"])) for item in items if "slot" in item)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         dynamodb = self

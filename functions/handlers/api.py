@@ -23,9 +23,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from collector import exposition, health, pipeline, store
+from collector import health, pipeline, store
+from collector.codec import UnreadableError
 from collector.errors import PolicyError
 from collector.outcome import Outcome, Unfinished
+from collector.reading import recall
 from collector.response import render
 from collector.snapshot import CollectionResponse
 from collector.targets import Endpoint, Engine, InstanceId, Target, TimeoutSeconds
@@ -88,15 +90,19 @@ def read_metrics(
         if os.environ.get("ALLOW_ENDPOINT_QUERY") == "false":
             return refuse(403, "endpoint_query_off", "collecting by query string is switched off: POST to /collect")
         return _collect(engine, CollectRequest(instance_id=instance_id, endpoint=endpoint, timeout=timeout), raw)
-    stored = store.read_newest(instance_id)
-    if stored is None or stored.engine != engine:
+    found = store.read_newest(instance_id)
+    if found is None or found[0].target.engine != engine:
         return refuse(404, "not_found", f"no scrape of {engine} server {instance_id} is stored")
-    samples = exposition.parse(stored.page).samples if raw else ()
-    verdict = stored.health
-    if verdict and stored.interval_seconds:
-        verdict = health.stale(verdict, stored.scraped_at, stored.interval_seconds, datetime.now(UTC))
-    answer = render(instance_id, stored.scraped_at, stored.snapshot, samples, stored.error, stored.code, verdict)
-    return reply(200, answer)
+    stored, earlier = found
+    verdict, code, error = stored.health, stored.code, stored.error
+    if isinstance(stored.told, UnreadableError):
+        code, error = "unreadable_page", f"the stored page cannot be read: {stored.told}"
+    if verdict and stored.target.interval_seconds:
+        verdict = health.stale(verdict, stored.scraped_at, stored.target.interval_seconds, datetime.now(UTC))
+    reading = recall(stored, earlier)
+    snapshot = reading.with_verdict(stored.health) if reading else None
+    samples = reading.exposition.samples if reading and raw else ()
+    return reply(200, render(instance_id, stored.scraped_at, snapshot, samples, error, code, verdict))
 
 
 @app.get("/api/v1/health", summary="The collector's own health")
