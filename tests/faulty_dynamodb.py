@@ -26,6 +26,7 @@ THROTTLED = error(400, "ProvisionedThroughputExceededException")
 OVERLOADED = error(400, "RequestLimitExceeded")
 FAILED = error(500, "InternalServerError")
 REFUSED = error(400, "AccessDeniedException")
+INVALID = error(400, "ValidationException")
 
 
 def closed(operation: str, request: dict[str, Any], forward: Callable[[dict[str, Any]], Answer]) -> None:

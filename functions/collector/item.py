@@ -29,7 +29,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from pydantic import TypeAdapter
 
@@ -38,7 +38,7 @@ from collector.batches import Item, key_of, read_key
 from collector.codec import UnreadableError
 from collector.outcome import Outcome
 from collector.pages import ANCHOR_OUTLASTS_SECONDS, Told
-from collector.targets import Target
+from collector.targets import Key, Target
 from collector.verdict import NO_MEMORY, Finding, Health, Memory
 
 ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names included
@@ -62,10 +62,11 @@ class Stored:
     wire_bytes: int
     told: Told | UnreadableError | None
     """Its page, or why that cannot be had; None for a scrape that failed."""
-    earlier_slot_ms: int | None
     code: str | None
     error: str | None
     health: Health | None
+    earlier: Self | None = None
+    """The scrape that it was compared with, if that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +138,11 @@ def item_bytes(item: Item) -> int:
 
 
 def _value_bytes(value: dict[str, Any]) -> int:
-    content: Any
     [(kind, content)] = value.items()
     match kind:
         case "N":
             digits = content.lstrip("-").replace(".", "").strip("0")
-            return (len(digits) + 1) // 2 + 1 + content.startswith("-")
+            return (len(digits) + 1) // 2 + 1 + int(content.startswith("-"))
         case "M":
             return 3 + sum(1 + len(name) + _value_bytes(one) for name, one in content.items())
         case "S":
@@ -216,6 +216,12 @@ def _scraped_at(item: Item) -> datetime:
     return EPOCH + timedelta(milliseconds=int(item["scraped_at"]["N"]))
 
 
+def earlier_of(item: Item) -> Key | None:
+    """The scrape that one was compared with."""
+    instance_id, slot_ms = read_key(item)
+    return (instance_id, slot_ms - int(item["earlier"]["N"])) if "earlier" in item else None
+
+
 def read_stored(item: Item, told: Told | UnreadableError | None) -> Stored:
     instance_id, slot_ms = read_key(item)
     target = Target.model_construct(
@@ -231,7 +237,6 @@ def read_stored(item: Item, told: Told | UnreadableError | None) -> Stored:
         duration_seconds=int(item.get("took", {}).get("N", 0)) / 1000,
         wire_bytes=int(item.get("wire", {}).get("N", 0)),
         told=told,
-        earlier_slot_ms=slot_ms - int(item["earlier"]["N"]) if "earlier" in item else None,
         code=item.get("code", {}).get("S"),
         error=item.get("error", {}).get("S"),
         health=_read_health(item),

@@ -117,7 +117,7 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         if time.monotonic() > deadline:
             raise OutOfTimeError("its page came, and there was no time left to read it")
         told = before.told
-        received = Received(page.body, page.duration_seconds, page.wire_bytes)
+        received = Received(page.body, round(page.duration_seconds, 3), page.wire_bytes)
         detail = BRIEF if target.interval_seconds else WHOLE  # a caller waits for the whole
         reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail)
         snapshot, interval, moves = reading.snapshot, reading.interval, reading.moves

@@ -105,12 +105,13 @@ def read(
     )
 
 
-def recall(stored: Stored, earlier: Stored | None) -> Reading | None:
+def recall(stored: Stored) -> Reading | None:
     """The same of a page that was kept, beside the one that it was compared with; None where it has none to read."""
     if not isinstance(stored.told, Told):
         return None
     body = stored.told.lines.page()
     page = Received(body, stored.duration_seconds, stored.wire_bytes)
+    earlier = stored.earlier
     before = earlier.told.lines if earlier and isinstance(earlier.told, Told) else None
     return read(stored.target, stored.scraped_at, page, before, earlier.scraped_at if earlier else None)
 

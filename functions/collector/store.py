@@ -9,7 +9,17 @@ from typing import Any
 from collector import batches, pages
 from collector.batches import NO_ANSWER, PATIENCE_SECONDS, Item, key_of, read_key
 from collector.errors import LateError, TooLargeError
-from collector.item import UNIT_BYTES, Before, Stored, item_bytes, item_of, read_before, read_stored, with_page
+from collector.item import (
+    UNIT_BYTES,
+    Before,
+    Stored,
+    earlier_of,
+    item_bytes,
+    item_of,
+    read_before,
+    read_stored,
+    with_page,
+)
 from collector.outcome import Outcome
 from collector.targets import Key, Target
 
@@ -78,10 +88,10 @@ def _put_new(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
 # Reading
 
 
-def read_newest(instance_id: str) -> tuple[Stored, Stored | None] | None:
-    """The last scrape that has not expired, good or failed; and the one that it was compared with, if that is there.
+def read_newest(instance_id: str) -> Stored | None:
+    """The last scrape that has not expired, good or failed, with the one before it; None when there is none.
 
-    None where there is none. Raises NO_ANSWER and UnprocessedError.
+    Raises NO_ANSWER and UnprocessedError.
     """
     until = time.monotonic() + PATIENCE_SECONDS
     # Consistently: a caller who has just collected sees it.
@@ -92,15 +102,12 @@ def read_newest(instance_id: str) -> tuple[Stored, Stored | None] | None:
     return None
 
 
-def _with_earlier(item: Item, until: float) -> tuple[Stored, Stored | None]:
-    earlier: list[Item] = []
-    instance_id, slot_ms = read_key(item)
-    if "earlier" in item:
-        key = key_of((instance_id, slot_ms - int(item["earlier"]["N"])))
-        earlier = batches.read(table_name(), [key], until)
+def _with_earlier(item: Item, until: float) -> Stored:
+    key = earlier_of(item)
+    earlier = _read([key], until) if key else []
     told = pages.read_pages([item, *earlier], table_name(), until)
     stored, *others = (read_stored(one, told.get(read_key(one))) for one in [item, *earlier])
-    return stored, next(iter(others), None)
+    return replace(stored, earlier=next(iter(others), None))
 
 
 def read_befores(targets: Collection[Target], until: float) -> dict[Key, Before]:

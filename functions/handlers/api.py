@@ -90,16 +90,15 @@ def read_metrics(
         if os.environ.get("ALLOW_ENDPOINT_QUERY") == "false":
             return refuse(403, "endpoint_query_off", "collecting by query string is switched off: POST to /collect")
         return _collect(engine, CollectRequest(instance_id=instance_id, endpoint=endpoint, timeout=timeout), raw)
-    found = store.read_newest(instance_id)
-    if found is None or found[0].target.engine != engine:
+    stored = store.read_newest(instance_id)
+    if stored is None or stored.target.engine != engine:
         return refuse(404, "not_found", f"no scrape of {engine} server {instance_id} is stored")
-    stored, earlier = found
     verdict, code, error = stored.health, stored.code, stored.error
     if isinstance(stored.told, UnreadableError):
         code, error = "unreadable_page", f"the stored page cannot be read: {stored.told}"
     if verdict and stored.target.interval_seconds:
         verdict = health.stale(verdict, stored.scraped_at, stored.target.interval_seconds, datetime.now(UTC))
-    reading = recall(stored, earlier)
+    reading = recall(stored)
     snapshot = reading.with_verdict(stored.health) if reading else None
     samples = reading.exposition.samples if reading and raw else ()
     return reply(200, render(instance_id, stored.scraped_at, snapshot, samples, error, code, verdict))

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from collector import pipeline, store
+from collector import batches, pipeline, store
 from collector.outcome import OutOfTimeError, Unfinished
 from servers import keeps_alive, whole
 from support import target
@@ -38,7 +38,7 @@ def test_the_others_are_kept_while_a_server_hangs(serve):
         visit.send(whole())
 
     hanging = fleet(serve(hang), 3, name="hanging")
-    quick = fleet(serve(keeps_alive(whole())), store.WRITES_AT_ONCE)
+    quick = fleet(serve(keeps_alive(whole())), batches.WRITES_AT_ONCE)
     results = pipeline.collect(hanging + quick, soon())
     first = [next(results) for _ in quick]
     assert {result.target.key for result in first} == {one.key for one in quick}

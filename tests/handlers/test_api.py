@@ -37,7 +37,7 @@ def test_a_collection_answers_with_the_contract_and_is_stored(serve):
     assert answer["metrics"]["system_metrics"]["num_requests_running"] == 6
     assert len(answer["metrics"]["raw_metrics"]) == answer["metrics"]["scrape"]["samples"] > 800
     CollectionResponse.model_validate(answer)
-    assert store.read_newest("sglang-001").page == RECORDED
+    assert store.read_newest("sglang-001").told.lines.page() == RECORDED
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_url_bar_collects_too(serve):
     status, answer = call("metrics-endpoint", query={"endpoint": url(server), "raw": "false"})
     assert (status, answer["success"]) == (200, True)
     assert len(server.requests) == 1
-    assert store.read_newest("sglang-001").page == PAGE
+    assert store.read_newest("sglang-001").told.lines.page() == PAGE
 
 
 def test_the_url_bar_can_be_switched_off(serve, monkeypatch):
