@@ -102,3 +102,15 @@ def on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pipeline.rules.cache_clear()
     yield
     pipeline.rules.cache_clear()
+
+
+@pytest.fixture
+def set_thresholds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A function that sets all servers' thresholds, as the template does."""
+
+    def set_by(text: str) -> None:
+        monkeypatch.setenv("HEALTH_THRESHOLDS", text)
+        pipeline.base_thresholds.cache_clear()
+
+    yield set_by
+    pipeline.base_thresholds.cache_clear()

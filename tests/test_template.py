@@ -10,6 +10,7 @@ import yaml
 from cfnlint.api import lint_file
 
 from collector import item, pipeline, policy, registry, scrape, store
+from collector.thresholds import DEFAULT
 from handlers import api, worker
 
 ROOT = Path(__file__).parent.parent
@@ -115,6 +116,24 @@ def test_a_parameter_has_the_default_of_the_code(parameter, default):
 )
 def test_ports_that_the_code_could_not_read_are_refused_before_the_stack_is_made(allowed, ports):
     assert bool(re.fullmatch(PARAMETERS["AllowedPorts"]["AllowedPattern"], ports)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("allowed", "thresholds"),
+    [
+        pytest.param(True, "", id="none"),
+        pytest.param(True, "stalled_seconds=60", id="one"),
+        pytest.param(True, ",".join(f"{name}={limit:.1f}" for name, limit in DEFAULT), id="all"),
+        pytest.param(False, "stalled_seconds=60,", id="comma-at-the-end"),
+        pytest.param(False, "stalled_seconds", id="no-number"),
+        pytest.param(False, "stalled_seconds=-1", id="negative"),
+        pytest.param(False, "stalled_seconds=1.2.3", id="no-figure"),
+        pytest.param(False, "stalled_seconds=60, idle_ratio=0.5", id="blank"),
+        pytest.param(False, "HEALTH_STALLED_SECONDS=60", id="capitals"),
+    ],
+)
+def test_thresholds_that_the_code_could_not_read_are_refused_before_the_stack_is_made(allowed, thresholds):
+    assert bool(re.fullmatch(PARAMETERS["HealthThresholds"]["AllowedPattern"], thresholds)) is allowed
 
 
 def test_every_parameter_is_described_grouped_and_has_a_default():

@@ -25,7 +25,7 @@ from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
 from collector.snapshot import ScrapeFacts, Snapshot
 from collector.targets import Key, Target
-from collector.thresholds import Thresholds
+from collector.thresholds import DEFAULT, Thresholds
 from collector.verdict import Health
 
 
@@ -141,10 +141,10 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         reader = engine(target.engine)
         snapshot = reader.read_snapshot(parsed, target, asked_at, _facts(page, parsed))
         interval, moves = since(before, reader, parsed, target, asked_at)
-        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds())
+        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds(target))
     except CollectorError as error:
         failures = before.memory.failures + 1
-        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds())
+        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds(target))
         memory = replace(memory, failures=failures)
         state = backoff.after_scrape(before.state, target, None)
         return Outcome(target, asked_at, error=error, state=state, health=verdict, memory=memory)
@@ -201,9 +201,18 @@ def engine(name: str) -> Engine:
     return cast(Engine, import_module(f"collector.engines.{name}"))
 
 
+def thresholds(target: Target) -> Thresholds:
+    """All servers', with the target's own in their place."""
+    return base_thresholds().with_overrides(target.thresholds) if target.thresholds else base_thresholds()
+
+
 @functools.cache
-def thresholds() -> Thresholds:
-    return Thresholds.from_environment(os.environ)
+def base_thresholds() -> Thresholds:
+    """All servers'. Raises ValueError naming what is wrong in the variable."""
+    try:
+        return DEFAULT.set_by(os.environ.get("HEALTH_THRESHOLDS", ""))
+    except ValueError as error:
+        raise ValueError(f"HEALTH_THRESHOLDS: {error}") from None
 
 
 @functools.cache

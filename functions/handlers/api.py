@@ -40,6 +40,8 @@ metrics = Metrics()
 app = APIGatewayHttpResolver(enable_validation=True)
 app.include_router(registry.router, prefix="/api/v1")
 
+pipeline.base_thresholds()  # what is wrong there stops the function when it starts, in words
+
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
 
@@ -94,7 +96,8 @@ def read_metrics(
     samples = exposition.parse(stored.page).samples if raw else ()
     verdict = stored.health
     if verdict and stored.interval_seconds:
-        verdict = health.stale(verdict, stored.scraped_at, stored.interval_seconds, datetime.now(UTC))
+        now, thresholds = datetime.now(UTC), pipeline.base_thresholds()
+        verdict = health.stale(verdict, stored.scraped_at, stored.interval_seconds, now, thresholds)
     answer = render(instance_id, stored.scraped_at, stored.snapshot, samples, stored.error, stored.code, verdict)
     return reply(200, answer)
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import messages, slots
-from collector.targets import MESSAGE, TARGETS_PER_MESSAGE
+from collector.targets import FOR_ALL_ALONE, MESSAGE, TARGETS_PER_MESSAGE
+from collector.thresholds import DEFAULT
 from queues import Queue, refusal, takes_all
 from support import target
 
@@ -86,8 +87,17 @@ def test_a_message_is_cut_where_its_labels_would_make_it_too_large():
 
 def test_the_largest_target_there_can_be_fits_a_message():
     labels = {f"{'n' * 61}{number:02}": "𝄞" * 256 for number in range(16)}
-    [message] = messages.pack([due("s" * 128, endpoint="http://" + "h" * 2041, labels=labels)], 1)
+    thresholds = {name: 0.1234567890123456 if limit < 1 else limit for name, limit in DEFAULT if name != FOR_ALL_ALONE}
+    largest = due("s" * 128, endpoint="http://" + "h" * 2041, labels=labels, thresholds=thresholds)
+    [message] = messages.pack([largest], 1)
     assert len(message.body) <= 256 * 1024
+
+
+def test_a_target_takes_its_thresholds_with_it():
+    own = {"stalled_seconds": 90.0, "failures_in_a_row": 1.0}
+    packed = messages.pack([due(f"s{number}", thresholds=own) for number in range(100)], 1)
+    assert [target.thresholds for body in unpacked(packed) for target in body] == [own] * 100
+    assert len(packed) == 1
 
 
 @pytest.mark.parametrize("label", ["é", "\uffff", "\ufffe", "𝄞", "\x80", '"', "\\"], ids=ascii)
@@ -99,7 +109,7 @@ def test_a_body_has_only_characters_that_sqs_takes_and_says_the_same(label):
 
 
 def test_no_more_is_shipped_than_differs_from_the_defaults():
-    [message] = messages.pack([due("a", timeout_seconds=10, interval_seconds=60)], 1)
+    [message] = messages.pack([due("a", timeout_seconds=10, interval_seconds=60, labels={}, thresholds={})], 1)
     assert json.loads(message.body) == [
         {
             "instance_id": "a",

@@ -126,11 +126,13 @@ def test_a_tick_sends_the_slots_of_the_minute_after_next(queue):
 
 
 def test_a_message_has_what_the_worker_needs(queue):
-    register(item("a", interval_seconds=30, timeout_seconds=2.5, retention_days=7))
+    own = {"thresholds": {"M": {"stalled_seconds": {"N": "90"}}}}
+    register(item("a", interval_seconds=30, timeout_seconds=2.5, retention_days=7) | own)
     tick(this_minute())
     target = MESSAGE.validate_json(queue.taken[0]["MessageBody"])[0]
     assert (target.instance_id, target.engine, target.endpoint) == ("a", "sglang", "http://a:30000/metrics")
     assert (target.interval_seconds, target.timeout_seconds, target.retention_days) == (30, 2.5, 7)
+    assert target.thresholds == {"stalled_seconds": 90}
 
 
 @pytest.mark.parametrize(("interval_seconds", "due"), [(15, 4), (20, 3), (30, 2), (60, 1)])
