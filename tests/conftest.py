@@ -11,10 +11,11 @@ import pytest
 from moto import mock_aws
 
 import collector.dynamodb
-from collector import batches, connections, pages, pipeline
+from collector import batches, connections, messages, pages, pipeline
 from faulty_dynamodb import FaultyDynamoDb
 from local.aws import TABLE_PROPERTIES, EmbeddedAws
 from local.template import Template
+from queues import Queue, Script, takes_all
 from servers import Server
 
 TABLES = {
@@ -40,14 +41,37 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Empty tables, `snapshots` and `targets`."""
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of nobody."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "eu-west-1",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def start_queue(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Queue]]:
+    """Start an SQS with a script; the sender has no patience, only attempts."""
+    monkeypatch.setattr(messages, "FIRST_PAUSE_SECONDS", 0.001)
+    with ExitStack() as queues:
+
+        def start(script: Script = takes_all) -> Queue:
+            queue = queues.enter_context(Queue(script))
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", queue.url)
+            monkeypatch.setenv("QUEUE_URL", f"{queue.url}/123456789012/Queue")
+            messages.client.cache_clear()
+            queues.callback(messages.client.cache_clear)
+            queues.callback(lambda: messages.client().close())
+            return queue
+
+        yield start
+
+
+@pytest.fixture
+def table(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Empty tables, `snapshots` and `targets`."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         forget_clients()
@@ -106,3 +130,15 @@ def on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pipeline.rules.cache_clear()
     yield
     pipeline.rules.cache_clear()
+
+
+@pytest.fixture
+def set_thresholds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A function that sets all servers' thresholds, as the template does."""
+
+    def set_by(text: str) -> None:
+        monkeypatch.setenv("HEALTH_THRESHOLDS", text)
+        pipeline.base_thresholds.cache_clear()
+
+    yield set_by
+    pipeline.base_thresholds.cache_clear()

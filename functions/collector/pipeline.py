@@ -20,7 +20,7 @@ from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
 from collector.reading import BRIEF, WHOLE, Received, read
 from collector.targets import Key, Target
-from collector.thresholds import Thresholds
+from collector.thresholds import DEFAULT, Thresholds
 
 Result = Outcome | Unfinished
 
@@ -121,11 +121,11 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         detail = BRIEF if target.interval_seconds else WHOLE  # a caller waits for the whole
         reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail)
         snapshot, interval, moves = reading.snapshot, reading.interval, reading.moves
-        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds())
+        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds(target))
         lines = reading.exposition.lines(page.body)
     except CollectorError as error:
         failures = before.memory.failures + 1
-        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds())
+        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds(target))
         memory = replace(memory, failures=failures)
         state = backoff.after_scrape(before.state, target, None)
         return Outcome(target, asked_at, error=error, state=state, health=verdict, memory=memory)
@@ -152,9 +152,18 @@ def _now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
+def thresholds(target: Target) -> Thresholds:
+    """All servers', with the target's own in their place."""
+    return base_thresholds().with_overrides(target.thresholds) if target.thresholds else base_thresholds()
+
+
 @functools.cache
-def thresholds() -> Thresholds:
-    return Thresholds.from_environment(os.environ)
+def base_thresholds() -> Thresholds:
+    """All servers'. Raises ValueError naming what is wrong in the variable."""
+    try:
+        return DEFAULT.set_by(os.environ.get("HEALTH_THRESHOLDS", ""))
+    except ValueError as error:
+        raise ValueError(f"HEALTH_THRESHOLDS: {error}") from None
 
 
 @functools.cache

@@ -42,6 +42,8 @@ metrics = Metrics()
 app = APIGatewayHttpResolver(enable_validation=True)
 app.include_router(registry.router, prefix="/api/v1")
 
+pipeline.base_thresholds()  # what is wrong there stops the function when it starts, in words
+
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
 
@@ -97,7 +99,8 @@ def read_metrics(
     if isinstance(stored.told, UnreadableError):
         code, error = "unreadable_page", f"the stored page cannot be read: {stored.told}"
     if verdict and stored.target.interval_seconds:
-        verdict = health.stale(verdict, stored.scraped_at, stored.target.interval_seconds, datetime.now(UTC))
+        now, thresholds = datetime.now(UTC), pipeline.base_thresholds()
+        verdict = health.stale(verdict, stored.scraped_at, stored.target.interval_seconds, now, thresholds)
     reading = recall(stored)
     snapshot = reading.with_verdict(stored.health) if reading else None
     samples = reading.exposition.samples if reading and raw else ()

@@ -35,6 +35,9 @@ sys.setswitchinterval(0.001)
 gc.freeze()
 gc.set_threshold(20_000)
 
+# What is wrong there stops the function when it starts, in words: not scrape by scrape.
+pipeline.base_thresholds()
+
 logger = Logger()
 metrics = Metrics()
 

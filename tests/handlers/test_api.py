@@ -1,17 +1,18 @@
 """The API as a function of API Gateway's events, against servers on loopback and a table."""
 
 import json
+import time
 
 import boto3
 import pytest
 from calls import EVENTS, call
 
-from collector import store
+from collector import pipeline, store
 from collector.engines import ENGINES
 from collector.snapshot import CollectionResponse
 from handlers import api
 from servers import PAGE, Server, keeps_alive, sends, whole
-from support import PAGES
+from support import PAGES, target
 
 RECORDED = (PAGES / "sglang-0.5.23-dp2-load-later.prom").read_bytes()
 
@@ -79,6 +80,21 @@ def test_the_newest_stored_snapshot_is_the_collections_answer_again(serve):
     status, read = call("metrics-newest")
     assert status == 200
     assert read == collected
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "is_stale"),
+    [
+        pytest.param("", False, id="three"),
+        pytest.param("stale_intervals=0.000001", True, id="as-set-for-all-servers"),
+    ],
+)
+def test_the_newest_scrape_goes_stale_after_the_intervals_that_are_set(serve, set_thresholds, thresholds, is_stale):
+    set_thresholds(thresholds)
+    one = target(endpoint=url(serve(sends(whole()))), slot_ms=time.time_ns() // 1_000_000, interval_seconds=60)
+    [outcome] = pipeline.collect([one], time.monotonic() + 60)
+    assert outcome.health.status != "stale"
+    assert (call("metrics-newest")[1]["health"]["status"] == "stale") is is_stale
 
 
 def test_the_newest_scrape_is_told_when_it_failed():
