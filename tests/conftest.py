@@ -11,14 +11,16 @@ import pytest
 from moto import mock_aws
 
 import collector.dynamodb
-from collector import connections, pipeline, store
+from collector import batches, connections, messages, pages, pipeline
 from faulty_dynamodb import FaultyDynamoDb
 from local.aws import TABLE_PROPERTIES, EmbeddedAws
 from local.template import Template
+from queues import Queue, Script, takes_all
 from servers import Server
 
 TABLES = {
     "SNAPSHOTS_TABLE": ("snapshots", {"instance_id": "S", "slot": "N"}),
+    "SHAPES_TABLE": ("shapes", {"id": "B"}),
     "TARGETS_TABLE": ("targets", {"pk": "S", "sk": "S"}),
 }
 
@@ -39,14 +41,37 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Empty tables, `snapshots` and `targets`."""
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of nobody."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "eu-west-1",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def start_queue(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Queue]]:
+    """Start an SQS with a script; the sender has no patience, only attempts."""
+    monkeypatch.setattr(messages, "FIRST_PAUSE_SECONDS", 0.001)
+    with ExitStack() as queues:
+
+        def start(script: Script = takes_all) -> Queue:
+            queue = queues.enter_context(Queue(script))
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", queue.url)
+            monkeypatch.setenv("QUEUE_URL", f"{queue.url}/123456789012/Queue")
+            messages.client.cache_clear()
+            queues.callback(messages.client.cache_clear)
+            queues.callback(lambda: messages.client().close())
+            return queue
+
+        yield start
+
+
+@pytest.fixture
+def table(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Empty tables, `snapshots` and `targets`."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         forget_clients()
@@ -56,7 +81,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 TableName=name,
                 AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
                 KeySchema=[
-                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
+                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
                 ],
                 BillingMode="PAY_PER_REQUEST",
             )
@@ -66,7 +91,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def forget_clients() -> None:
     collector.dynamodb.client.cache_clear()
-    store.client.cache_clear()
+    batches.client.cache_clear()
+    pages.forget()
 
 
 @pytest.fixture(scope="session")
@@ -80,18 +106,20 @@ def aws() -> Iterator[EmbeddedAws]:
 @pytest.fixture
 def dynamodb(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyDynamoDb]:
     """What the store talks to: a DynamoDB that can be made to fail, with an empty table."""
-    table = f"snapshots-{uuid.uuid4()}"
-    properties = Template().tables()["Snapshots"]
-    aws.client().create_table(
-        TableName=table, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
-    )
+    tables = {f"{name.upper()}_TABLE": f"{name.lower()}-{uuid.uuid4()}" for name in ("Snapshots", "Shapes")}
+    for name, table in zip(("Snapshots", "Shapes"), tables.values(), strict=True):
+        properties = Template().tables()[name]
+        aws.client().create_table(
+            TableName=table, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
+        )
     with FaultyDynamoDb(aws.endpoint_url) as faulty:
-        for name, value in (aws.environment() | {"AWS_ENDPOINT_URL": faulty.url, "SNAPSHOTS_TABLE": table}).items():
+        for name, value in (aws.environment() | {"AWS_ENDPOINT_URL": faulty.url} | tables).items():
             monkeypatch.setenv(name, value)
-        store.client.cache_clear()
+        forget_clients()
         yield faulty
-    store.client.cache_clear()
-    aws.client().delete_table(TableName=table)
+    forget_clients()
+    for table in tables.values():
+        aws.client().delete_table(TableName=table)
 
 
 @pytest.fixture
@@ -102,3 +130,15 @@ def on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pipeline.rules.cache_clear()
     yield
     pipeline.rules.cache_clear()
+
+
+@pytest.fixture
+def set_thresholds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A function that sets all servers' thresholds, as the template does."""
+
+    def set_by(text: str) -> None:
+        monkeypatch.setenv("HEALTH_THRESHOLDS", text)
+        pipeline.base_thresholds.cache_clear()
+
+    yield set_by
+    pipeline.base_thresholds.cache_clear()

@@ -4,15 +4,15 @@ Keeps count of what was asked for, and of how often each scrape was written.
 """
 
 import json
-import threading
 from collections import Counter, deque
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import urllib3
 
-Answer = tuple[int, bytes]
+from aws_service import Answer, AwsService
+
+PASSED_ON = ("X-Amz-Target", "X-Amz-Date", "Authorization", "Content-Type")
 # What becomes of a request: operation, its JSON, and how to pass it on. No answer is a closed connection.
 Fault = Callable[[str, dict[str, Any], Callable[[dict[str, Any]], Answer]], Answer | None]
 
@@ -26,6 +26,7 @@ THROTTLED = error(400, "ProvisionedThroughputExceededException")
 OVERLOADED = error(400, "RequestLimitExceeded")
 FAILED = error(500, "InternalServerError")
 REFUSED = error(400, "AccessDeniedException")
+INVALID = error(400, "ValidationException")
 
 
 def closed(operation: str, request: dict[str, Any], forward: Callable[[dict[str, Any]], Answer]) -> None:
@@ -56,15 +57,11 @@ def half(operation: str, request: dict[str, Any], forward: Callable[[dict[str, A
     return 200, json.dumps(answer | {left_undone: {table: with_only(undone)}}).encode()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-
-class FaultyDynamoDb:
+class FaultyDynamoDb(AwsService):
     """`faults` come one a request, each taken once; `fault` stays until it is taken away."""
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self.faults: deque[Fault] = deque()
         self.fault: Fault | None = None
         self.operations: Counter[str] = Counter()
@@ -72,25 +69,18 @@ class FaultyDynamoDb:
         self.on_write: Callable[[], object] = lambda: None  # after one is done, before it is answered
         self._url = url
         self._pool = urllib3.PoolManager(maxsize=32)
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *reason: object) -> None:
+        super().__exit__(*reason)
         self._pool.clear()
 
-    def answer(self, operation: str, headers: dict[str, str], body: bytes) -> Answer | None:
+    def answer(self, operation: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+        operation = operation.rpartition(".")[2]
+        passed_on = {name: headers[name] for name in PASSED_ON if name in headers}
         self.operations[operation] += 1
 
         def forward(request: dict[str, Any]) -> Answer:
-            answer = self._pool.request("POST", self._url, body=json.dumps(request).encode(), headers=headers)
+            answer = self._pool.request("POST", self._url, body=json.dumps(request).encode(), headers=passed_on)
             if answer.status == 200:
                 self._count_writes(operation, request)
                 if operation in ("BatchWriteItem", "PutItem"):
@@ -105,32 +95,4 @@ class FaultyDynamoDb:
         if operation == "BatchWriteItem":
             [requests] = request["RequestItems"].values()
             items = [put["PutRequest"]["Item"] for put in requests]
-        self.writes.update((item["instance_id"]["S"], int(item["slot"]["N"])) for item in items)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        dynamodb = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                target = self.headers["X-Amz-Target"]
-                passed_on = ("X-Amz-Target", "X-Amz-Date", "Authorization", "Content-Type")
-                headers = {name: self.headers[name] for name in passed_on if name in self.headers}
-                answer = dynamodb.answer(target.rpartition(".")[2], headers, body)
-                if answer is None:
-                    self.close_connection = True
-                    return
-                status, text = answer
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.0")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
+        self.writes.update((item["instance_id"]["S"], int(item["slot"]["N"])) for item in items if "slot" in item)

@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aws_service import Answer, AwsService
 
 Entry = dict[str, Any]
 # Of one call, counted from 1, and its entries: a status, and which entries are refused, by id.
@@ -19,55 +20,28 @@ def refusal(code: str = "InternalError", *, sender_fault: bool = False) -> Entry
     return {"Code": code, "SenderFault": sender_fault, "Message": "refused by the script"}
 
 
-class Queue:
+class Queue(AwsService):
     """`calls` are the entries of each call as it came, `taken` the entries that are in the queue."""
 
     def __init__(self, script: Script = takes_all) -> None:
+        super().__init__()
         self.calls: list[list[Entry]] = []
         self.taken: list[Entry] = []
-        lock = threading.Lock()
-        queue = self
+        self._script = script
+        self._one_at_a_time = threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                assert self.headers["X-Amz-Target"] == "AmazonSQS.SendMessageBatch"
-                entries = asked["Entries"]
-                with lock:
-                    queue.calls.append(entries)
-                    status, failed = script(len(queue.calls), entries)
-                    taken = [entry for entry in entries if status == 200 and entry["Id"] not in failed]
-                    queue.taken += taken
-                answer = {
-                    "Successful": [{"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"} for entry in taken],
-                    "Failed": [{"Id": number, **reason} for number, reason in failed.items()],
-                }
-                if status != 200:
-                    answer = {"__type": "com.amazonaws.sqs#InternalFailure", "message": "down"}
-                body = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.0")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 128  # of connections at once; with its 5, some wait a second to try again
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+    def answer(self, operation: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        assert operation == "AmazonSQS.SendMessageBatch"
+        entries = json.loads(body)["Entries"]
+        with self._one_at_a_time:
+            self.calls.append(entries)
+            status, failed = self._script(len(self.calls), entries)
+            taken = [entry for entry in entries if status == 200 and entry["Id"] not in failed]
+            self.taken += taken
+        if status != 200:
+            return status, json.dumps({"__type": "com.amazonaws.sqs#InternalFailure", "message": "down"}).encode()
+        answer = {
+            "Successful": [{"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"} for entry in taken],
+            "Failed": [{"Id": number, **reason} for number, reason in failed.items()],
+        }
+        return status, json.dumps(answer).encode()

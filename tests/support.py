@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from collector.exposition import parse
-from collector.pipeline import engine as engine_of
+from collector.reading import engine as engine_of
 from collector.snapshot import ScrapeFacts, Snapshot
 from collector.targets import Target
 

@@ -224,6 +224,15 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_out_and_nothing_tw
     assert len(pages.requests) <= 59 + 9
 
 
+@pytest.mark.parametrize(("name", "event_file"), [("Api", "health"), ("Worker", "worker")])
+def test_a_function_with_a_threshold_that_cannot_be_says_so_and_does_nothing(
+    name, event_file, variables, tmp_path, event
+):
+    with emulated(name, tmp_path, **variables | {"HEALTH_THRESHOLDS": "stalled=60"}) as function:
+        answer = function.invoke(event(event_file))
+    assert answer["errorMessage"].startswith("HEALTH_THRESHOLDS: stalled is no threshold; they are failures_in_a_row, ")
+
+
 def test_no_event_file_is_left_out():
     assert {path.stem for path in (ROOT / "events").glob("*.json")} == {
         "collect",

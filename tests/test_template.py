@@ -9,7 +9,8 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import item, pipeline, policy, registry, scrape, store
+from collector import batches, item, pages, pipeline, policy, registry, scrape, store
+from collector.thresholds import DEFAULT
 from handlers import api, worker
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +118,24 @@ def test_ports_that_the_code_could_not_read_are_refused_before_the_stack_is_made
     assert bool(re.fullmatch(PARAMETERS["AllowedPorts"]["AllowedPattern"], ports)) is allowed
 
 
+@pytest.mark.parametrize(
+    ("allowed", "thresholds"),
+    [
+        pytest.param(True, "", id="none"),
+        pytest.param(True, "stalled_seconds=60", id="one"),
+        pytest.param(True, ",".join(f"{name}={limit:.1f}" for name, limit in DEFAULT), id="all"),
+        pytest.param(False, "stalled_seconds=60,", id="comma-at-the-end"),
+        pytest.param(False, "stalled_seconds", id="no-number"),
+        pytest.param(False, "stalled_seconds=-1", id="negative"),
+        pytest.param(False, "stalled_seconds=1.2.3", id="no-figure"),
+        pytest.param(False, "stalled_seconds=60, idle_ratio=0.5", id="blank"),
+        pytest.param(False, "HEALTH_STALLED_SECONDS=60", id="capitals"),
+    ],
+)
+def test_thresholds_that_the_code_could_not_read_are_refused_before_the_stack_is_made(allowed, thresholds):
+    assert bool(re.fullmatch(PARAMETERS["HealthThresholds"]["AllowedPattern"], thresholds)) is allowed
+
+
 def test_every_parameter_is_described_grouped_and_has_a_default():
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
@@ -154,16 +173,19 @@ def actions(*calls):
 # What each asks of the store.
 API_CALLS = {"batch_get_item", "batch_write_item", "query"}
 WORKER_CALLS = {"batch_get_item", "batch_write_item", "put_item"}
+SHAPES_CALLS = {"batch_get_item", "put_item", "update_item"}
 
 
 def test_the_store_makes_no_other_calls_than_the_roles_allow():
-    assert calls(store) == API_CALLS | WORKER_CALLS
+    assert calls(store) | calls(batches) == API_CALLS | WORKER_CALLS
+    assert calls(pages) | {"batch_get_item"} == SHAPES_CALLS
 
 
 def test_the_role_of_the_api_may_write_its_log_and_a_scrape_read_back_and_keep_the_registry():
     assert granted(*RESOURCES["ApiRole"]["Policies"]) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "ApiLogs.Arn"}),
         ("Allow", actions(*API_CALLS), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*SHAPES_CALLS), {"!GetAtt": "Shapes.Arn"}),
         ("Allow", actions(*calls(registry)), {"!GetAtt": "Targets.Arn"}),
     ]
 
@@ -181,6 +203,7 @@ def test_the_role_of_the_worker_may_read_and_write_scrapes_and_take_from_the_que
     assert granted(*RESOURCES["WorkerRole"]["Policies"]) == [
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "WorkerLogs.Arn"}),
         ("Allow", actions(*WORKER_CALLS), {"!GetAtt": "Snapshots.Arn"}),
+        ("Allow", actions(*SHAPES_CALLS), {"!GetAtt": "Shapes.Arn"}),
         ("Allow", ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], {"!GetAtt": "Queue.Arn"}),
     ]
 

@@ -24,6 +24,7 @@ from collector.grammar import (
     read_comment,
     read_sample,
 )
+from collector.lines import Heads
 
 BAD_LINES_KEPT = 10
 BAD_LINE_CHARACTERS = 80
@@ -78,10 +79,26 @@ class Layout:
     The pages of a server mostly have the same object, so what is found out about it can be kept beside it.
     """
 
-    def __init__(self, series: list[Series], les: list[str | None], labels: list[dict[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        series: list[Series],
+        les: list[str | None],
+        labels: list[dict[str, str]] | None = None,
+        page: bytes | None = None,
+    ) -> None:
         self.series = series
         self.les = les
         self._labels = labels
+        self._page = page
+
+    @cached_property
+    def heads(self) -> Heads | None:
+        """The lines, those of samples up to their values; None where they are more than are kept, or not all plain."""
+        if self._page is None:
+            return None
+        lines = str(self._page, "utf-8", "surrogateescape").removesuffix("\n").split("\n")
+        self._page = None
+        return Heads([line[: line.rindex(" ") + 1] if line > "$" else line for line in lines])
 
     @cached_property
     def by_name(self) -> Mapping[str, Sequence[int]]:

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -32,15 +32,15 @@ class Buckets:
     def count(self) -> float:
         return max(self.cumulative.values(), default=0.0)
 
-    def summarise(self) -> Distribution:
-        """The distribution; mean and quantiles are None while nothing was observed."""
+    def summarise(self, quantiles: Iterable[str] = QUANTILES) -> Distribution:
+        """The distribution with those quantiles; mean and quantiles are None while nothing was observed."""
         count = self.count
         known_total = self.total if math.isfinite(self.total) else None
         return Distribution(
             count=round(count) if math.isfinite(count) else None,
             sum=known_total,
             mean=known_total / count if count and known_total is not None else None,
-            **{name: self.quantile(q) for name, q in QUANTILES.items()},
+            **{name: self.quantile(QUANTILES[name]) for name in quantiles},
         )
 
     def quantile(self, q: float) -> Quantile | None:

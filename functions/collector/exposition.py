@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import repeat
 from typing import TypeVar, overload
 
 from collector import shape
 from collector.columns import BadLine, Columns, Layout
 from collector.grammar import OPENMETRICS, TEXT, OpenMetricsFound
+from collector.lines import Lines
 
 _eof = re.compile(rb"(?:\A|\n)(# EOF\n?)\Z")
 
@@ -119,12 +121,26 @@ class Exposition:
     """
 
     def __init__(self, columns: Columns, layout: Layout) -> None:
+        self._columns = columns
         self.samples = Samples(columns)
         self.layout = layout
         self.values: Sequence[float] = columns.values
         self.types: Mapping[str, str] = columns.types
         self.bad_lines: Sequence[BadLine] = columns.bad_lines
         self.bad_line_count = columns.bad_line_count
+
+    def lines(self, page: bytes) -> Lines:
+        """The page that it was read from as lines and numbers."""
+        heads = self.layout.heads
+        return Lines.of(page) if heads is None else Lines.known(page, heads, self.values)
+
+    def earlier(self, lines: Lines) -> "Exposition":
+        """An earlier page of the same server. Raises ExpositionError."""
+        if lines.odd or lines.heads != self.layout.heads:
+            return parse(lines.page())
+        columns = copy(self._columns)
+        columns.values = list(lines.values)
+        return Exposition(columns, self.layout)
 
 
 def parse(page: bytes | str) -> Exposition:

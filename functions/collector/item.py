@@ -1,182 +1,254 @@
 """One item of the `Snapshots` table, as DynamoDB's API spells it: from an outcome, and back.
 
+A scrape of a one-rank server is to fit one write unit, 1 KB with the attributes' names; so names are short, and what
+follows from the page is read off the page again.
+
 | attribute | |
 |---|---|
 | `instance_id`, `slot` | the key: the server, and the planned time in ms since 1970 |
 | `engine`, `endpoint`, `labels` | what was asked, and the operator's words about it |
 | `scraped_at` | when it was asked, or passed over; ms since 1970 |
-| `code`, `error` | why there is no snapshot, or `empty_page`; absent when all went well |
+| `took`, `wire` | ms until the page was there, and the bytes that were received for it |
+| `blob` | the page, see `codec` |
+| `earlier` | of the page that it was compared with: ms from its slot to this one |
+| `code`, `error` | why there is no page, or `empty_page`; absent when all went well |
+| `health`, `findings` | the server's status, and compressed JSON of what was found, but for the hints |
+| `memory` | what else is carried from scrape to scrape: JSON of `Memory`, times in ms before `scraped_at` |
 | `failures`, `retry_at` | of `backoff`: failures in a row, and until when slots are passed over, ms since 1970 |
 | `interval` | seconds to the next slot, of a registered server |
-| `health`, `memory` | the server's status, and what else is carried from scrape to scrape: a JSON list, see `Memory` |
-| `verdict` | the health of a server that could not be scraped, as JSON |
-| `blob` | the snapshot and its page, see `encode` |
+| `run`, `wait`, `kv`, `tps` | headlines: requests running and waiting, share of the KV pool in use, tokens per second |
+| `hit`, `ttft` | and of the interval: cached over prompt tokens, and the p95 of the time to first token in seconds |
 | `expires_at` | seconds since 1970, the table's time to live |
+
+A headline that the server does not say is absent.
 """
 
 import json
 import os
 import zlib
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
+
+from pydantic import TypeAdapter
 
 from collector.backoff import NO_FAILURES, State
-from collector.errors import TooLargeError
+from collector.batches import Item, key_of, read_key
+from collector.codec import UnreadableError
 from collector.outcome import Outcome
-from collector.snapshot import Snapshot
-from collector.targets import Key
-from collector.verdict import NO_MEMORY, Health, Memory
+from collector.pages import ANCHOR_OUTLASTS_SECONDS, Told
+from collector.targets import Key, Target
+from collector.verdict import NO_MEMORY, Finding, Health, Memory
 
-Item = dict[str, dict[str, Any]]
-
-FORMAT = 1  # the blob's first byte: zlib over a JSON line and the page
-# Of a one-rank page, 90 KB: level 3 makes 11.0 KB in 0.2 ms, 6 makes 9.7 in 0.75, and 9 makes 9.4 in 1.5.
-COMPRESSION_LEVEL = 3
 ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names included
-ROOM_FOR_THE_REST = 32 * 1024  # an endpoint of 2 KB, and labels of 17 KB where each letter takes four bytes
+UNIT_BYTES = 1024
 ERROR_CHARACTERS = 500
 DAY_SECONDS = 86_400
+HEADLINE_DIGITS = 4
 EPOCH = datetime.fromtimestamp(0, UTC)
+# Fields of `Memory` that are told otherwise: in `health`, in `failures`, or by there being a page.
+TOLD_ELSEWHERE = {"status", "last_good_slot_ms"}
+FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A scrape as it was kept; `page` is empty where only the snapshot fitted an item."""
+    """A scrape as it was kept."""
 
-    engine: str
+    target: Target
     scraped_at: datetime
-    snapshot: Snapshot | None
-    page: bytes
+    duration_seconds: float
+    wire_bytes: int
+    told: Told | UnreadableError | None
+    """Its page, or why that cannot be had; None for a scrape that failed."""
     code: str | None
     error: str | None
     health: Health | None
-    interval_seconds: int | None
+    earlier: Self | None = None
+    """The scrape that it was compared with, if that is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What earlier scrapes of a server left for the next: back-off, memory, and the last good one's blob."""
+    """What earlier scrapes of a server left for the next: back-off, memory, and the last good page."""
 
     state: State = NO_FAILURES
     memory: Memory = NO_MEMORY
+    slot_ms: int = 0
     scraped_at: datetime | None = None
-    blob: bytes | None = None
-
-    def page(self) -> bytes | None:
-        """The last good page; None where none is kept, or in a form that this release does not know."""
-        if self.blob is None or self.blob[:1] != bytes([FORMAT]):
-            return None
-        try:
-            return zlib.decompress(self.blob[1:]).partition(b"\n")[2] or None
-        except zlib.error:
-            return None
+    told: Told | None = None
 
 
 NOTHING_BEFORE = Before()
 
 
-def key_of(key: Key) -> Item:
-    instance_id, slot_ms = key
-    return {"instance_id": {"S": instance_id}, "slot": {"N": str(slot_ms)}}
-
-
-def read_key(item: Item) -> Key:
-    return item["instance_id"]["S"], int(item["slot"]["N"])
-
-
 def item_of(outcome: Outcome) -> Item:
+    """All but the page."""
     target = outcome.target
-    code, error = outcome.code, outcome.error and str(outcome.error)[:ERROR_CHARACTERS]
     retention = target.retention_days or retention_days()
     item = key_of(target.key) | {
         "engine": {"S": target.engine},
         "endpoint": {"S": target.endpoint},
-        "scraped_at": {"N": str(milliseconds(outcome.asked_at))},
-        "expires_at": {"N": str(target.slot_ms // 1000 + retention * DAY_SECONDS)},
+        "scraped_at": _number(milliseconds(outcome.asked_at)),
+        "expires_at": _number(target.slot_ms // 1000 + retention * DAY_SECONDS),
     }
     if target.labels:
         item["labels"] = {"M": {name: {"S": word} for name, word in target.labels.items()}}
-    if outcome.snapshot:
-        if blob := encode(outcome.snapshot, outcome.page):
-            item["blob"] = {"B": blob}
-        else:
-            code, error = TooLargeError.code, "what the page says does not fit an item"
-    if code:
-        item["code"] = {"S": code}
-    if error:
-        item["error"] = {"S": error}
+    if outcome.code:
+        item["code"] = {"S": outcome.code}
+    if outcome.error:
+        item["error"] = {"S": str(outcome.error)[:ERROR_CHARACTERS]}
     if target.interval_seconds:
-        item["interval"] = {"N": str(target.interval_seconds)}
-    if outcome.memory != NO_MEMORY:
-        status, *carried = astuple(outcome.memory)
-        item["memory"] = {"S": json.dumps(carried, separators=(",", ":"))}
-        if status:
-            item["health"] = {"S": status}
-    if outcome.health and not outcome.snapshot:
-        item["verdict"] = {"S": outcome.health.model_dump_json(exclude_defaults=True)}
+        item["interval"] = _number(target.interval_seconds)
+    if outcome.health:
+        item["health"] = {"S": outcome.health.status}
+        if outcome.health.findings:
+            findings = FINDINGS.dump_json(outcome.health.findings, exclude_defaults=True)
+            item["findings"] = {"B": zlib.compress(findings, 9)}
+    if remembered := dict(_remembered(outcome.memory, outcome)):
+        item["memory"] = {"S": json.dumps(remembered, separators=(",", ":"))}
     if outcome.state.failures:
-        item["failures"] = {"N": str(outcome.state.failures)}
+        item["failures"] = _number(outcome.state.failures)
     if outcome.state.retry_at_ms:
-        item["retry_at"] = {"N": str(outcome.state.retry_at_ms)}
-    return item
+        item["retry_at"] = _number(outcome.state.retry_at_ms)
+    if outcome.snapshot and outcome.snapshot.scrape:
+        facts = outcome.snapshot.scrape
+        item["took"] = _number(round(1000 * facts.duration_seconds))
+        item["wire"] = _number(facts.wire_bytes)
+        if outcome.snapshot.interval:
+            item["earlier"] = _number(target.slot_ms - outcome.before_slot_ms)
+    return item | dict(_headlines(outcome))
 
 
-def before_of(item: Item) -> Before:
+def with_page(item: Item, blob: bytes, is_anchor: bool) -> Item | None:
+    """The same with its page; None where it does not fit."""
+    item = item | {"blob": {"B": blob}}
+    if is_anchor:
+        item["expires_at"] = _number(int(item["expires_at"]["N"]) + ANCHOR_OUTLASTS_SECONDS)
+    return item if item_bytes(item) <= ITEM_BYTES_AT_MOST else None
+
+
+def item_bytes(item: Item) -> int:
+    """What DynamoDB counts, and bills by the 1 KB.
+
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    """
+    return sum(len(name) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: dict[str, Any]) -> int:
+    [(kind, content)] = value.items()
+    match kind:
+        case "N":
+            digits = content.lstrip("-").replace(".", "").strip("0")
+            return (len(digits) + 1) // 2 + 1 + int(content.startswith("-"))
+        case "M":
+            return 3 + sum(1 + len(name) + _value_bytes(one) for name, one in content.items())
+        case "S":
+            return len(str(content).encode())
+        case "B":
+            return len(content)
+    raise ValueError(f"no attribute of this table has the type {kind}")
+
+
+def _number(value: float) -> dict[str, Any]:
+    return {"N": str(value)}
+
+
+def _headlines(outcome: Outcome) -> Iterator[tuple[str, dict[str, Any]]]:
+    if outcome.snapshot is None:
+        return
+    system, cache, interval = outcome.snapshot.system_metrics, outcome.snapshot.cache_metrics, outcome.snapshot.interval
+    first_token = interval.time_to_first_token if interval else None
+    for name, value in {
+        "run": system.num_requests_running,
+        "wait": system.num_requests_waiting,
+        "kv": cache.kv_usage_ratio,
+        "tps": system.throughput_tokens_per_second,
+        "hit": interval.cache_hit_rate if interval else None,
+        "ttft": first_token.p95.value if first_token and first_token.p95 else None,
+    }.items():
+        if value is not None:
+            yield name, {"N": f"{value:.{HEADLINE_DIGITS}g}"}
+
+
+def _remembered(memory: Memory, outcome: Outcome) -> Iterator[tuple[str, Any]]:
+    for field in fields(Memory):
+        value = getattr(memory, field.name)
+        if field.name in TOLD_ELSEWHERE and not (field.name == "last_good_slot_ms" and outcome.snapshot is None):
+            continue
+        if value != field.default:
+            if field.name.endswith("_ms"):
+                yield field.name.removesuffix("_ms"), milliseconds(outcome.asked_at) - value
+            else:
+                yield field.name, value
+
+
+def read_before(item: Item, told: Told | UnreadableError | None) -> Before:
     return Before(
         State(int(item.get("failures", {}).get("N", 0)), int(item.get("retry_at", {}).get("N", 0))),
         _read_memory(item),
+        read_key(item)[1],
         _scraped_at(item),
-        item.get("blob", {}).get("B"),
+        told if isinstance(told, Told) else None,
     )
 
 
 def _read_memory(item: Item) -> Memory:
-    if "memory" not in item:
-        return NO_MEMORY
-    *carried, restarts = json.loads(item["memory"]["S"])
-    fields: list[Any] = [item.get("health", {}).get("S"), *carried, tuple(restarts)]
-    return Memory(*fields)
+    written = json.loads(item["memory"]["S"]) if "memory" in item else {}
+    if not isinstance(written, dict):
+        return NO_MEMORY  # of a release before this one: what it remembered is forgotten once
+    at_ms = int(item["scraped_at"]["N"])
+    values: dict[str, Any] = {"status": item.get("health", {}).get("S")}
+    if "blob" in item:
+        values["last_good_slot_ms"] = read_key(item)[1]
+    for field in fields(Memory):
+        if field.name.endswith("_ms") and (name := field.name.removesuffix("_ms")) in written:
+            values[field.name] = at_ms - written[name]
+        elif field.name in written:
+            value = written[field.name]
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+    return Memory(**values)
 
 
 def _scraped_at(item: Item) -> datetime:
     return EPOCH + timedelta(milliseconds=int(item["scraped_at"]["N"]))
 
 
-def read_stored(item: Item) -> Stored:
-    snapshot, page = decode(item["blob"]["B"]) if "blob" in item else (None, b"")
-    verdict = item.get("verdict", {}).get("S")
-    return Stored(
+def earlier_of(item: Item) -> Key | None:
+    """The scrape that one was compared with."""
+    instance_id, slot_ms = read_key(item)
+    return (instance_id, slot_ms - int(item["earlier"]["N"])) if "earlier" in item else None
+
+
+def read_stored(item: Item, told: Told | UnreadableError | None) -> Stored:
+    instance_id, slot_ms = read_key(item)
+    target = Target.model_construct(
+        instance_id=instance_id,
+        slot_ms=slot_ms,
         engine=item["engine"]["S"],
+        endpoint=item["endpoint"]["S"],
+        interval_seconds=int(item["interval"]["N"]) if "interval" in item else None,
+    )
+    return Stored(
+        target=target,
         scraped_at=_scraped_at(item),
-        snapshot=snapshot,
-        page=page,
+        duration_seconds=int(item.get("took", {}).get("N", 0)) / 1000,
+        wire_bytes=int(item.get("wire", {}).get("N", 0)),
+        told=told,
         code=item.get("code", {}).get("S"),
         error=item.get("error", {}).get("S"),
-        health=snapshot.health if snapshot else verdict and Health.model_validate_json(verdict),
-        interval_seconds=int(item["interval"]["N"]) if "interval" in item else None,
+        health=_read_health(item),
     )
 
 
-def encode(snapshot: Snapshot, page: bytes) -> bytes | None:
-    """Format 1: a first byte 1, then zlib over the snapshot as one line of JSON and the page as it was scraped.
-
-    The page is left out where both do not fit an item. None where the snapshot alone does not.
-    """
-    line = snapshot.model_dump_json(exclude={"raw_metrics"}).encode() + b"\n"
-    for text in line + page, line:
-        blob = bytes([FORMAT]) + zlib.compress(text, COMPRESSION_LEVEL)
-        if len(blob) <= ITEM_BYTES_AT_MOST - ROOM_FOR_THE_REST:
-            return blob
-    return None
-
-
-def decode(blob: bytes) -> tuple[Snapshot, bytes]:
-    """The snapshot and its page. Raises ValueError for a format that this release does not know."""
-    if blob[:1] != bytes([FORMAT]):
-        raise ValueError(f"stored blob of unknown format {blob[:1].hex() or 'none'}; this release reads {FORMAT:02x}")
-    line, _, page = zlib.decompress(blob[1:]).partition(b"\n")
-    return Snapshot.model_validate_json(line), page
+def _read_health(item: Item) -> Health | None:
+    memory = _read_memory(item)
+    if memory.status is None or memory.since_ms is None:
+        return None
+    findings = FINDINGS.validate_json(zlib.decompress(item["findings"]["B"])) if "findings" in item else ()
+    return Health(status=memory.status, since=EPOCH + timedelta(milliseconds=memory.since_ms), findings=findings)
 
 
 def milliseconds(moment: datetime) -> int:

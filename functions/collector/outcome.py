@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from collector.backoff import NO_FAILURES, State
+from collector.codec import Anchor
 from collector.errors import CollectorError
 from collector.exposition import Exposition
+from collector.lines import Lines
 from collector.snapshot import Snapshot
 from collector.targets import Target
 from collector.verdict import NO_MEMORY, Health, Memory
@@ -15,13 +17,19 @@ EMPTY_PAGE = "empty_page"  # legal: a fresh server through 0.5.2 answers 200 wit
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Success and failure alike; `page` is the text that the snapshot was read from."""
+    """Success and failure alike.
+
+    A good one has its page, as `lines` too, the anchor that those may be told from, and the slot it was compared with.
+    """
 
     target: Target
     asked_at: datetime
     snapshot: Snapshot | None = None
     exposition: Exposition | None = None
     page: bytes = b""
+    lines: Lines | None = None
+    anchor: Anchor | None = None
+    before_slot_ms: int = 0
     error: CollectorError | None = None
     state: State = NO_FAILURES
     health: Health | None = None

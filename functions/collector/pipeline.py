@@ -11,58 +11,37 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from itertools import chain, islice
-from typing import Protocol, cast
 
-from collector import backoff, exposition, health, policy, scrape, store
+from collector import backoff, batches, health, policy, scrape, store
 from collector.backoff import State
-from collector.engines import ENGINES
 from collector.errors import CollectorError, LateError, NotAskedError
-from collector.exposition import Exposition
-from collector.interval import Interval, Moves
 from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
-from collector.snapshot import ScrapeFacts, Snapshot
+from collector.reading import BRIEF, WHOLE, Received, read
 from collector.targets import Key, Target
-from collector.thresholds import Thresholds
-from collector.verdict import Health
-
-
-class Engine(Protocol):
-    """What the module of an engine has."""
-
-    def read_snapshot(
-        self, exposition: Exposition, target: Target, asked_at: datetime, scrape: ScrapeFacts
-    ) -> Snapshot: ...
-
-    def read_interval(
-        self, earlier: Exposition, later: Exposition, since: datetime, seconds: float
-    ) -> tuple[Interval, Moves]: ...
-
+from collector.thresholds import DEFAULT, Thresholds
 
 Result = Outcome | Unfinished
 
 # A server that hangs keeps one for its whole timeout, and the others go on with the rest: of 1,000 servers that take
 # 50 ms, one in twenty of which hangs, the last is asked after 0.5 s; with 64 threads it would be after 1.5 s.
 THREADS = 128
-# What lies further back says nothing of now.
-LONGEST_INTERVAL_SECONDS = 15 * 60
 # `collect` needs it after its deadline, to write what came last, also where DynamoDB has to be asked again.
-WRITE_SECONDS = store.PATIENCE_SECONDS + store.CONNECT_SECONDS + store.ANSWER_SECONDS
+WRITE_SECONDS = batches.PATIENCE_SECONDS + batches.CONNECT_SECONDS + batches.ANSWER_SECONDS
 
 
 def collect(targets: Iterable[Target], deadline: float) -> Iterator[Result]:
     """Scrape every target once; give what came of it, success or failure, as soon as it is kept.
 
     No scrape begins that could outlast `deadline` (`time.monotonic()`), and all is over WRITE_SECONDS after it.
-    Raises what `store.read_before` raises.
+    Raises what `store.read_befores` raises.
     """
     wanted = list({target.key: target for target in targets}.values())
-    until = deadline + store.PATIENCE_SECONDS
-    befores = store.read_before(wanted, until)
+    until = deadline + batches.PATIENCE_SECONDS
+    befores = store.read_befores(wanted, until)
     results = observe_all(wanted, befores, deadline)
-    while batch := list(islice(results, store.WRITES_AT_ONCE)):
+    while batch := list(islice(results, batches.WRITES_AT_ONCE)):
         refused = store.write([result for result in batch if isinstance(result, Outcome)], until)
         for result in batch:
             reason = refused.get(result.target.key)
@@ -137,53 +116,33 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
             raise answer.error or AssertionError("neither page nor error")
         if time.monotonic() > deadline:
             raise OutOfTimeError("its page came, and there was no time left to read it")
-        parsed = exposition.parse(page.body)
-        reader = engine(target.engine)
-        snapshot = reader.read_snapshot(parsed, target, asked_at, _facts(page, parsed))
-        interval, moves = since(before, reader, parsed, target, asked_at)
-        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds())
+        told = before.told
+        received = Received(page.body, round(page.duration_seconds, 3), page.wire_bytes)
+        detail = BRIEF if target.interval_seconds else WHOLE  # a caller waits for the whole
+        reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail)
+        snapshot, interval, moves = reading.snapshot, reading.interval, reading.moves
+        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds(target))
+        lines = reading.exposition.lines(page.body)
     except CollectorError as error:
         failures = before.memory.failures + 1
-        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds())
+        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds(target))
         memory = replace(memory, failures=failures)
         state = backoff.after_scrape(before.state, target, None)
         return Outcome(target, asked_at, error=error, state=state, health=verdict, memory=memory)
     except Exception as fault:
         return Unfinished(target, fault)
-    memory = replace(memory, failures=0, last_good_slot_ms=target.slot_ms)
-    state = backoff.after_scrape(before.state, target, page.duration_seconds)
-    snapshot = completed(snapshot, interval, verdict)
-    return Outcome(target, asked_at, snapshot, parsed, page.body, state=state, health=verdict, memory=memory)
-
-
-def since(
-    before: Before, reader: Engine, parsed: Exposition, target: Target, asked_at: datetime
-) -> tuple[Interval | None, Moves | None]:
-    """What has happened since the last good scrape, if there is one that tells."""
-    if before.scraped_at is None or (earlier := before.page()) is None:
-        return None, None
-    seconds = (asked_at - before.scraped_at).total_seconds()
-    if not 1 <= seconds <= max(LONGEST_INTERVAL_SECONDS, 3 * (target.interval_seconds or 0)):
-        return None, None
-    return reader.read_interval(exposition.parse(earlier), parsed, before.scraped_at, seconds)
-
-
-def completed(snapshot: Snapshot, interval: Interval | None, verdict: Health) -> Snapshot:
-    """With its interval, whose throughput is better than any gauge, and its verdict."""
-    system = snapshot.system_metrics
-    if interval and interval.generated_tokens_per_second is not None:
-        system = system.model_copy(update={"throughput_tokens_per_second": interval.generated_tokens_per_second})
-    return snapshot.model_copy(update={"interval": interval, "health": verdict, "system_metrics": system})
-
-
-def _facts(page: scrape.Page, parsed: Exposition) -> ScrapeFacts:
-    return ScrapeFacts(
-        duration_seconds=page.duration_seconds,
-        wire_bytes=page.wire_bytes,
-        page_bytes=len(page.body),
-        samples=len(parsed.samples),
-        bad_lines=parsed.bad_line_count,
-        first_bad_lines=tuple(str(line) for line in parsed.bad_lines),
+    return Outcome(
+        target,
+        asked_at,
+        reading.with_verdict(verdict),
+        reading.exposition,
+        page.body,
+        lines,
+        told and told.anchor,
+        before.slot_ms,
+        state=backoff.after_scrape(before.state, target, page.duration_seconds),
+        health=verdict,
+        memory=replace(memory, failures=0, last_good_slot_ms=target.slot_ms),
     )
 
 
@@ -193,17 +152,18 @@ def _now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-@functools.cache
-def engine(name: str) -> Engine:
-    """The engine of that name, loaded when it is first asked for. Raises KeyError for a name not in `ENGINES`."""
-    if name not in ENGINES:
-        raise KeyError(name)
-    return cast(Engine, import_module(f"collector.engines.{name}"))
+def thresholds(target: Target) -> Thresholds:
+    """All servers', with the target's own in their place."""
+    return base_thresholds().with_overrides(target.thresholds) if target.thresholds else base_thresholds()
 
 
 @functools.cache
-def thresholds() -> Thresholds:
-    return Thresholds.from_environment(os.environ)
+def base_thresholds() -> Thresholds:
+    """All servers'. Raises ValueError naming what is wrong in the variable."""
+    try:
+        return DEFAULT.set_by(os.environ.get("HEALTH_THRESHOLDS", ""))
+    except ValueError as error:
+        raise ValueError(f"HEALTH_THRESHOLDS: {error}") from None
 
 
 @functools.cache

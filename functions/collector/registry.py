@@ -3,7 +3,7 @@
 | attribute | |
 |---|---|
 | `pk`, `sk` | the key: the word `target`, and the instance id. Other words are other modules' |
-| `engine`, `endpoint`, `interval_seconds`, … | a field of `Settings` each, absent for None |
+| `engine`, `endpoint`, `interval_seconds`, … | a field of `Settings` each, absent for None and for an empty map |
 | `version`, `changed_by`, `changed_at` | which change this is, from 1, whose, and when (ISO 8601) |
 """
 
@@ -21,19 +21,8 @@ from collector.targets import Registered, Registration, Settings
 logger = logging.getLogger(__name__)
 
 PARTITION = "target"
-TYPES = {
-    "engine": "S",
-    "endpoint": "S",
-    "interval_seconds": "N",
-    "timeout_seconds": "N",
-    "retention_days": "N",
-    "labels": "M",
-    "enabled": "BOOL",
-    "version": "N",
-    "changed_by": "S",
-    "changed_at": "S",
-}
-SETTINGS = tuple(name for name in TYPES if name in Settings.model_fields)
+SETTINGS = tuple(Settings.model_fields)
+ATTRIBUTES = tuple(name for name in Registered.model_fields if name != "instance_id")
 
 Item = Mapping[str, Mapping[str, Any]]
 AnyRegistration = TypeVar("AnyRegistration", bound=Registration)
@@ -137,18 +126,24 @@ def _key(instance_id: str) -> dict[str, dict[str, str]]:
     return {"pk": {"S": PARTITION}, "sk": {"S": instance_id}}
 
 
-def _item(registered: Registered) -> dict[str, dict[str, Any]]:
-    item: dict[str, dict[str, Any]] = {**_key(registered.instance_id)}
-    for name, value in registered.model_dump(mode="json", exclude={"instance_id"}, exclude_none=True).items():
-        kind = TYPES[name]
-        if kind == "M":
-            value = {key: {"S": word} for key, word in value.items()}
-        item[name] = {kind: str(value) if kind == "N" else value}
-    return item
+def _item(registered: Registered) -> dict[str, Any]:
+    fields = registered.model_dump(mode="json", exclude={"instance_id"}, exclude_none=True)
+    return _key(registered.instance_id) | {name: _typed(value) for name, value in fields.items() if value != {}}
+
+
+def _typed(value: Any) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": str(value)}
+        case dict():
+            return {"M": {name: _typed(inner) for name, inner in value.items()}}
+    return {"S": value}
 
 
 def _fields(item: Item) -> dict[str, Any]:
-    return {"instance_id": item["sk"]["S"]} | {name: _plain(item[name]) for name in TYPES if name in item}
+    return {"instance_id": item["sk"]["S"]} | {name: _plain(item[name]) for name in ATTRIBUTES if name in item}
 
 
 def _plain(typed: Mapping[str, Any]) -> Any:

@@ -191,7 +191,9 @@ class SystemMetrics(Section):
     num_requests_waiting: Count = Field(None, description="Over all data-parallel ranks.")
     batch_size_current: Count = Field(None, description="Running requests of the largest rank.")
     throughput_tokens_per_second: Number = Field(
-        None, description="Generated; 0 when nothing runs, else the server's gauge."
+        None,
+        description="Generated since the last good scrape, where there is an interval; else 0 when nothing runs, "
+        "else the server's gauge, folded over ranks.",
     )
 
     gen_throughput_tokens_per_second: Number = Field(

@@ -14,7 +14,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import chain
 from operator import ne
 from threading import Lock
 
@@ -63,10 +62,11 @@ def read(page: bytes, form: Format) -> tuple[Columns, Layout]:
     else:
         for lines in _pieces(page, PIECE_BYTES):
             columns.read(lines)
-    layout = Layout(columns.series, columns.les, columns.labels)
     is_short = len(page) <= KEPT_BYTES_PER_PAGE and columns.line_count <= KEPT_LINES_PER_PAGE
-    if columns.is_plain and columns.values and is_short:
-        _keep((beginning, columns.line_count, end), Shape(columns, layout, page))
+    is_kept = columns.is_plain and bool(columns.values) and is_short
+    layout = Layout(columns.series, columns.les, columns.labels, page if is_kept else None)
+    if is_kept:
+        _keep((beginning, columns.line_count, end), Shape(columns, layout, len(page)))
     return columns, layout
 
 
@@ -106,16 +106,14 @@ def _pieces(page: bytes, piece_bytes: int) -> Iterator[list[str]]:
 class Shape:
     """The lines of a page, and its samples but for their values."""
 
-    def __init__(self, columns: Columns, layout: Layout, page: bytes) -> None:
-        self.page_bytes = len(page)
+    def __init__(self, columns: Columns, layout: Layout, page_bytes: int) -> None:
+        self.page_bytes = page_bytes
         self.layout, self.types, self.blocks = layout, columns.types, columns.blocks
-        self._page = page
 
-    @cached_property
+    @property
     def lines(self) -> list[str]:
-        """The lines, those of samples up to their values. Made when the next page comes, which may be never."""
-        lines = chain.from_iterable(_pieces(self._page, PIECE_BYTES))
-        return [line[: line.rindex(" ") + 1] if line > "$" else line for line in lines]
+        heads = self.layout.heads
+        return heads.lines if heads else []
 
     @cached_property
     def not_samples(self) -> list[int]:

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 
 from collector.engines import ENGINES
+from collector.thresholds import DEFAULT, Thresholds
 
 if TYPE_CHECKING:
     Engine = str  # mypy takes no Literal that is put together
@@ -44,7 +45,27 @@ Labels = Annotated[
         max_length=16, description="Words of the operator's own, kept with every scrape.", examples=[{"team": "search"}]
     ),
 ]
+# It is asked when a scrape is read back, and what is stored does not say what its target's own is.
+FOR_ALL_ALONE = "stale_intervals"
 
+
+def _thresholds(own: dict[str, float]) -> dict[str, float]:
+    if FOR_ALL_ALONE in own:
+        raise ValueError(f"{FOR_ALL_ALONE} is for all servers alone, no target has its own")
+    if own:
+        DEFAULT.with_overrides(own)
+    return own
+
+
+OwnThresholds = Annotated[
+    dict[str, float],
+    AfterValidator(_thresholds),
+    Field(
+        description="What verdicts on this server are measured against, where it differs from all servers'.",
+        examples=[{"stalled_seconds": 60}],
+        json_schema_extra={"propertyNames": {"enum": sorted({*Thresholds.model_fields} - {FOR_ALL_ALONE})}},
+    ),
+]
 
 Key = tuple[str, int]
 """What a scrape is kept under: the server's name, and the slot in ms since 1970."""
@@ -65,6 +86,7 @@ class Target(Model):
     interval_seconds: IntervalSeconds | None = Field(None, description="None: a caller asked for it, once.")
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
+    thresholds: OwnThresholds = {}
 
     @property
     def key(self) -> Key:
@@ -88,6 +110,7 @@ class Settings(Model):
     timeout_seconds: TimeoutSeconds = 10.0
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
+    thresholds: OwnThresholds = {}
     enabled: bool = Field(True, description="Whether it is collected; one that is not keeps its place and history.")
 
     @field_validator("timeout_seconds")

@@ -1,24 +1,20 @@
 """The figures that verdicts are measured against: a table with the reason for each.
 
-Each can be set for all servers by an environment variable, `HEALTH_` and its name in capitals, and for one target.
+Each can be set for all servers, as `stalled_seconds=60,token_seconds=0.1`, and for one target.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from collector.sections import Model
-
-# Above zero: so nothing that the server does not say reaches a threshold.
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Number = Annotated[int, Field(ge=1)]
-
-PREFIX = "HEALTH_"
+# Above zero: so nothing that the server does not say reaches a threshold. No further than DynamoDB and dates go.
+Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
+Share = Annotated[float, Field(ge=1e-6, le=1)]
+Number = Annotated[int, Field(ge=1, le=10**9)]
 
 
-class Thresholds(Model):
+class Thresholds(BaseModel, frozen=True, extra="forbid"):
     """Seconds, shares from 0 to 1, and numbers of things. Every one is met when it is reached."""
 
     failures_in_a_row: Number = Field(2, description="One scrape may meet a restarting proxy or a lost packet.")
@@ -75,30 +71,29 @@ class Thresholds(Model):
     latency_observations: Number = Field(20, description="Fewer have no 95th percentile.")
     slow_scrape_seconds: Positive = Field(1.0, description="A server at work took 20 to 50 ms, and 127 ms once.")
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Raises ValueError naming the variable. An empty one is one that is not set."""
-        variables = {name: PREFIX + name.upper() for name in cls.model_fields}
-        given = {name: environment[variable] for name, variable in variables.items() if environment.get(variable)}
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            raise ValueError(_words(error, variables)) from None
+    def set_by(self, text: str) -> Self:
+        """These, with those of `name=number,…` in their place. Raises ValueError naming what is wrong."""
+        given: dict[str, str] = {}
+        for pair in text.split(",") if text.strip() else ():
+            name, _, number = map(str.strip, pair.partition("="))
+            if not (name and number):
+                raise ValueError(f"{pair.strip()!r} is not name=number")
+            if name in given:
+                raise ValueError(f"{name} is given twice")
+            given[name] = number
+        return self.with_overrides(given)
 
-    def with_overrides(self, overrides: Mapping[str, float]) -> Self:
-        """These, with a target's own in their place. Raises ValueError naming the field."""
+    def with_overrides(self, overrides: Mapping[str, float | str]) -> Self:
+        """These, with others in their place. Raises ValueError naming the one that is unknown or out of its limits."""
         try:
             return type(self).model_validate(self.model_dump() | dict(overrides))
         except ValidationError as error:
-            raise ValueError(_words(error, {})) from None
-
-
-def _words(error: ValidationError, names: Mapping[str, str]) -> str:
-    first = error.errors(include_url=False)[0]
-    field = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return f"{field} is no threshold; they are {', '.join(Thresholds.model_fields)}"
-    return f"{names.get(field, field)} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+            wrong = error.errors(include_url=False)[0]
+            name = wrong["loc"][0]
+            if wrong["type"] == "extra_forbidden":
+                raise ValueError(f"{name} is no threshold; they are {', '.join(type(self).model_fields)}") from None
+            words = f"{wrong['msg'][0].lower()}{wrong['msg'][1:]}"
+            raise ValueError(f"{name} is {wrong['input']!r}: {words}") from None
 
 
 DEFAULT = Thresholds()

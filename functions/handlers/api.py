@@ -23,9 +23,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from collector import exposition, health, pipeline, store
+from collector import health, pipeline, store
+from collector.codec import UnreadableError
 from collector.errors import PolicyError
 from collector.outcome import Outcome, Unfinished
+from collector.reading import recall
 from collector.response import render
 from collector.snapshot import CollectionResponse
 from collector.targets import Endpoint, Engine, InstanceId, Target, TimeoutSeconds
@@ -39,6 +41,8 @@ logger = Logger()
 metrics = Metrics()
 app = APIGatewayHttpResolver(enable_validation=True)
 app.include_router(registry.router, prefix="/api/v1")
+
+pipeline.base_thresholds()  # what is wrong there stops the function when it starts, in words
 
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
@@ -89,14 +93,18 @@ def read_metrics(
             return refuse(403, "endpoint_query_off", "collecting by query string is switched off: POST to /collect")
         return _collect(engine, CollectRequest(instance_id=instance_id, endpoint=endpoint, timeout=timeout), raw)
     stored = store.read_newest(instance_id)
-    if stored is None or stored.engine != engine:
+    if stored is None or stored.target.engine != engine:
         return refuse(404, "not_found", f"no scrape of {engine} server {instance_id} is stored")
-    samples = exposition.parse(stored.page).samples if raw else ()
-    verdict = stored.health
-    if verdict and stored.interval_seconds:
-        verdict = health.stale(verdict, stored.scraped_at, stored.interval_seconds, datetime.now(UTC))
-    answer = render(instance_id, stored.scraped_at, stored.snapshot, samples, stored.error, stored.code, verdict)
-    return reply(200, answer)
+    verdict, code, error = stored.health, stored.code, stored.error
+    if isinstance(stored.told, UnreadableError):
+        code, error = "unreadable_page", f"the stored page cannot be read: {stored.told}"
+    if verdict and stored.target.interval_seconds:
+        now, thresholds = datetime.now(UTC), pipeline.base_thresholds()
+        verdict = health.stale(verdict, stored.scraped_at, stored.target.interval_seconds, now, thresholds)
+    reading = recall(stored)
+    snapshot = reading.with_verdict(stored.health) if reading else None
+    samples = reading.exposition.samples if reading and raw else ()
+    return reply(200, render(instance_id, stored.scraped_at, snapshot, samples, error, code, verdict))
 
 
 @app.get("/api/v1/health", summary="The collector's own health")

@@ -17,7 +17,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
-from collector import pipeline, store
+from collector import batches, pipeline, store
 from collector.errors import NotAskedError
 from collector.outcome import EMPTY_PAGE, Outcome, OutOfTimeError, Unfinished
 from collector.targets import MESSAGE, Key, Target
@@ -35,6 +35,9 @@ sys.setswitchinterval(0.001)
 gc.freeze()
 gc.set_threshold(20_000)
 
+# What is wrong there stops the function when it starts, in words: not scrape by scrape.
+pipeline.base_thresholds()
+
 logger = Logger()
 metrics = Metrics()
 
@@ -44,7 +47,7 @@ class UnreadableError(Exception):
 
 
 # Their words say it all; anything else is a bug, and where it arose is told too.
-FORESEEN = (*store.NO_ANSWER, store.UnprocessedError, OutOfTimeError, UnreadableError)
+FORESEEN = (*batches.NO_ANSWER, batches.UnprocessedError, OutOfTimeError, UnreadableError)
 
 
 @dataclass(frozen=True, slots=True)

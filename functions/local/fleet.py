@@ -22,7 +22,7 @@ class FleetError(Exception):
 
 
 class Fleet(Model):
-    """The file. An entry's own fields win over the defaults; its labels are added to theirs."""
+    """The file. An entry's own fields win over the defaults; its labels and thresholds are added to theirs."""
 
     defaults: dict[str, Any] = Field({})
     targets: list[dict[str, Any]]
@@ -99,10 +99,12 @@ def compare(wanted: Iterable[Registration], registered: Iterable[Registered], pr
 
 
 def _with_defaults(entry: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    match defaults.get("labels"), entry.get("labels"):
-        case dict(shared), dict(own):
-            return defaults | entry | {"labels": shared | own}
-    return defaults | entry
+    merged = defaults | entry
+    for field in ("labels", "thresholds"):
+        match defaults.get(field), entry.get(field):
+            case dict(shared), dict(own):
+                merged[field] = shared | own
+    return merged
 
 
 def _wrong_defaults(defaults: dict[str, Any]) -> Iterator[str]:

@@ -117,7 +117,7 @@ def plain(value: object) -> str:
         case float():
             return f"{value:g}"
         case dict():
-            return ", ".join(f"{name}={word}" for name, word in sorted(value.items())) or "none"
+            return ", ".join(f"{name}={plain(word)}" for name, word in sorted(value.items())) or "none"
     return str(value)
 
 

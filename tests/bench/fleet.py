@@ -149,6 +149,7 @@ def table() -> Iterator[str]:
             "AWS_SECRET_ACCESS_KEY": "bench",
             "AWS_DEFAULT_REGION": "eu-west-1",
             "SNAPSHOTS_TABLE": "snapshots",
+            "SHAPES_TABLE": "shapes",
             "ALLOW_LOOPBACK": "true",
             "ALLOWED_PORTS": "1-65535",
         }

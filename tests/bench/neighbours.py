@@ -14,6 +14,7 @@ import resource
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,11 @@ PAGES = 16
 
 
 def moved_pages() -> list[bytes]:
-    """One server's page as it goes on: every counter moves, and so does every gauge."""
+    """One server's page as it goes on: every counter moves, and every gauge but what tells when it was started."""
     lines = RECORDED.read_text().splitlines()
 
     def moved(line: str, turn: int) -> str:
-        if line.startswith("#") or not line:
+        if line.startswith("#") or not line or "startup" in line:
             return line
         series, _, value = line.rpartition(" ")
         number = float(value)
@@ -70,12 +71,13 @@ async def serve_pages(count: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     loop = asyncio.get_running_loop()
     pages = moved_pages()
-    asked = 0
+    asked: Counter[str] = Counter()
 
     def answer(http: Http, header: bytes, body: bytes) -> None:
-        nonlocal asked
-        asked += 1
-        loop.call_later(LATENCY_SECONDS, http.send, "text/plain; version=0.0.4", pages[asked % PAGES])
+        server = http.transport.get_extra_info("sockname")
+        page = pages[asked[server] % PAGES]
+        asked[server] += 1
+        loop.call_later(LATENCY_SECONDS, http.send, "text/plain; version=0.0.4", page)
 
     def never(http: Http, header: bytes, body: bytes) -> None:
         pass
@@ -95,7 +97,7 @@ async def serve_dynamodb() -> None:
     stored: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
 
     def key(item: dict[str, dict[str, str]]) -> tuple[str, str]:
-        return item["instance_id"]["S"], item["slot"]["N"]
+        return ("", item["id"]["B"]) if "id" in item else (item["instance_id"]["S"], item["slot"]["N"])
 
     def answer(http: Http, header: bytes, body: bytes) -> None:
         operation = re.search(rb"x-amz-target: \w+\.(\w+)", header, re.IGNORECASE)
@@ -105,14 +107,16 @@ async def serve_dynamodb() -> None:
         if operation[1] == b"BatchGetItem":
             [(table, wanted)] = request["RequestItems"].items()
             names = wanted.get("ExpressionAttributeNames", {})
-            asked = [names.get(name, name) for name in wanted["ProjectionExpression"].split(", ")]
+            asked = [names.get(name, name) for name in wanted.get("ProjectionExpression", "").split(", ")]
             items = [stored[of_item] for of_item in map(key, wanted["Keys"]) if of_item in stored]
-            found = [{name: item[name] for name in asked if name in item} for item in items]
+            found = [{name: item[name] for name in asked if name in item} if any(asked) else item for item in items]
             reply = {"Responses": {table: found}, "UnprocessedKeys": {}}
         elif operation[1] == b"BatchWriteItem":
             [puts] = request["RequestItems"].values()
             stored.update((key(put["PutRequest"]["Item"]), put["PutRequest"]["Item"]) for put in puts)
             reply = {"UnprocessedItems": {}}
+        elif operation[1] == b"PutItem":
+            stored[key(request["Item"])] = request["Item"]
         elif operation[1] == b"Query":
             reply = {"Items": [], "Count": 0}
         elif operation[1] == b"Scan":

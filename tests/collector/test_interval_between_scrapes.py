@@ -2,13 +2,12 @@
 
 import itertools
 import time
-from dataclasses import replace
 from datetime import timedelta
 
+import boto3
 import pytest
 
 from collector import pipeline, store
-from collector.item import NOTHING_BEFORE
 from servers import sends, whole
 from support import target
 
@@ -97,17 +96,25 @@ def test_a_good_scrape_and_one_that_failed_say_when_the_last_good_one_was(collec
     failed = collect()
     assert (good.memory.last_good_slot_ms, good.memory.failures) == (good.target.slot_ms, 0)
     assert (failed.memory.last_good_slot_ms, failed.memory.failures) == (good.target.slot_ms, 1)
-    [before] = store.read_before(
+    [before] = store.read_befores(
         [failed.target.model_copy(update={"slot_ms": failed.target.slot_ms + 60_000})], time.monotonic() + 9
     ).values()
     assert before.memory == failed.memory
-    assert before.page() == good.page
+    assert before.told.lines.page() == good.page
 
 
-def test_what_is_stored_in_an_unknown_form_is_no_page():
-    assert NOTHING_BEFORE.page() is None
-    assert replace(NOTHING_BEFORE, blob=b"\xff?").page() is None
-    assert replace(NOTHING_BEFORE, blob=b"\x01?").page() is None
+@pytest.mark.parametrize("blob", [b"", b"\x00", b"\x02?", b"\x09abc"], ids=["empty", "zero", "broken", "later-release"])
+def test_a_page_that_cannot_be_read_is_as_none(collect, blob):
+    good = collect()
+    table = boto3.resource("dynamodb").Table(store.table_name())
+    table.update_item(
+        Key={"instance_id": good.target.instance_id, "slot": good.target.slot_ms},
+        UpdateExpression="SET #blob = :blob",
+        ExpressionAttributeNames={"#blob": "blob"},
+        ExpressionAttributeValues={":blob": blob},
+    )
+    assert collect().snapshot.interval is None
+    assert collect().snapshot.interval.requests_finished == 10
 
 
 def test_the_throughput_is_the_intervals_where_there_is_one(collect):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import messages, slots
-from collector.targets import MESSAGE, TARGETS_PER_MESSAGE
-from queues import Queue, refusal, takes_all
+from collector.targets import FOR_ALL_ALONE, MESSAGE, TARGETS_PER_MESSAGE
+from collector.thresholds import DEFAULT
+from queues import refusal
 from support import target
 
 NOW_MS = 1_795_489_200_000
@@ -86,8 +87,17 @@ def test_a_message_is_cut_where_its_labels_would_make_it_too_large():
 
 def test_the_largest_target_there_can_be_fits_a_message():
     labels = {f"{'n' * 61}{number:02}": "𝄞" * 256 for number in range(16)}
-    [message] = messages.pack([due("s" * 128, endpoint="http://" + "h" * 2041, labels=labels)], 1)
+    thresholds = {name: 0.1234567890123456 if limit < 1 else limit for name, limit in DEFAULT if name != FOR_ALL_ALONE}
+    largest = due("s" * 128, endpoint="http://" + "h" * 2041, labels=labels, thresholds=thresholds)
+    [message] = messages.pack([largest], 1)
     assert len(message.body) <= 256 * 1024
+
+
+def test_a_target_takes_its_thresholds_with_it():
+    own = {"stalled_seconds": 90.0, "failures_in_a_row": 1.0}
+    packed = messages.pack([due(f"s{number}", thresholds=own) for number in range(100)], 1)
+    assert [target.thresholds for body in unpacked(packed) for target in body] == [own] * 100
+    assert len(packed) == 1
 
 
 @pytest.mark.parametrize("label", ["é", "\uffff", "\ufffe", "𝄞", "\x80", '"', "\\"], ids=ascii)
@@ -99,7 +109,7 @@ def test_a_body_has_only_characters_that_sqs_takes_and_says_the_same(label):
 
 
 def test_no_more_is_shipped_than_differs_from_the_defaults():
-    [message] = messages.pack([due("a", timeout_seconds=10, interval_seconds=60)], 1)
+    [message] = messages.pack([due("a", timeout_seconds=10, interval_seconds=60, labels={}, thresholds={})], 1)
     assert json.loads(message.body) == [
         {
             "instance_id": "a",
@@ -111,45 +121,19 @@ def test_no_more_is_shipped_than_differs_from_the_defaults():
     ]
 
 
-@pytest.fixture
-def queue(monkeypatch):
-    """Start an SQS with a script; the sender has no patience, only attempts."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(messages, "FIRST_PAUSE_SECONDS", 0.001)
-    queues = []
-
-    def start(script=takes_all):
-        queues.append(Queue(script).__enter__())
-        monkeypatch.setenv("AWS_ENDPOINT_URL", queues[-1].url)
-        monkeypatch.setenv("QUEUE_URL", f"{queues[-1].url}/123456789012/Queue")
-        messages.client.cache_clear()
-        return queues[-1]
-
-    yield start
-    messages.client().close()
-    messages.client.cache_clear()
-    for queue in queues:
-        queue.__exit__()
-
-
 def some(count, first_slot_ms=NOW_MS):
     return [messages.Message(first_slot_ms, 2, f"[{number}]") for number in range(count)]
 
 
-def test_messages_go_in_tens(queue):
-    sqs = queue()
+def test_messages_go_in_tens(start_queue):
+    sqs = start_queue()
     assert messages.send(some(52), LATER) == []
     assert sorted(len(call) for call in sqs.calls) == [2, 10, 10, 10, 10, 10]
     assert sorted(entry["MessageBody"] for entry in sqs.taken) == sorted(message.body for message in some(52))
 
 
-def test_a_call_is_no_larger_than_sqs_takes(queue):
-    sqs = queue()
+def test_a_call_is_no_larger_than_sqs_takes(start_queue):
+    sqs = start_queue()
     sizes = [200_000, 60_000, 10_000, 256 * 1024, 1]
     assert messages.send([messages.Message(NOW_MS, 1, "x" * size) for size in sizes], LATER) == []
     calls = sorted([len(entry["MessageBody"]) for entry in call] for call in sqs.calls)
@@ -165,36 +149,36 @@ def test_a_call_is_no_larger_than_sqs_takes(queue):
         pytest.param(2_000, {900}, id="further-than-sqs-holds-back"),
     ],
 )
-def test_a_message_is_held_back_until_its_first_target_is_due(queue, ahead_seconds, delays):
-    sqs = queue()
+def test_a_message_is_held_back_until_its_first_target_is_due(start_queue, ahead_seconds, delays):
+    sqs = start_queue()
     messages.send(some(1, int(time.time() * 1000 + ahead_seconds * 1000)), LATER)
     assert sqs.taken[0]["DelaySeconds"] in delays
 
 
-def test_what_sqs_refuses_is_sent_again_and_nothing_else(queue):
+def test_what_sqs_refuses_is_sent_again_and_nothing_else(start_queue):
     def refuses_some(call, entries):
         return 200, {entry["Id"]: refusal() for entry in entries[: 7 if call == 1 else 3 if call == 2 else 0]}
 
-    sqs = queue(refuses_some)
+    sqs = start_queue(refuses_some)
     assert messages.send(some(10), LATER) == []
     assert [len(call) for call in sqs.calls] == [10, 7, 3]
     assert sorted(entry["MessageBody"] for entry in sqs.taken) == sorted(message.body for message in some(10))
 
 
-def test_what_is_refused_for_good_is_told_at_once(queue):
-    sqs = queue(lambda _call, _entries: (200, {"4": refusal("InvalidMessageContents", sender_fault=True)}))
+def test_what_is_refused_for_good_is_told_at_once(start_queue):
+    sqs = start_queue(lambda _call, _entries: (200, {"4": refusal("InvalidMessageContents", sender_fault=True)}))
     [refused] = messages.send(some(10), LATER)
     assert refused == (some(10)[4], "InvalidMessageContents")
     assert len(sqs.calls) == 1
 
 
-def test_what_is_refused_to_the_last_is_told_with_its_reason(queue):
+def test_what_is_refused_to_the_last_is_told_with_its_reason(start_queue):
     def refuses_one(_call, entries):
         return 200, {
             entry["Id"]: refusal("ServiceUnavailable") for entry in entries if entry["MessageBody"] in ("[3]", "[17]")
         }
 
-    sqs = queue(refuses_one)
+    sqs = start_queue(refuses_one)
     refusals = messages.send(some(20), LATER)
     assert sorted(refused.message.body for refused in refusals) == ["[17]", "[3]"]
     assert messages.in_words(refusals) == {"ServiceUnavailable": 4}
@@ -202,26 +186,26 @@ def test_what_is_refused_to_the_last_is_told_with_its_reason(queue):
     assert len(sqs.taken) == 18
 
 
-def test_a_call_that_fails_is_made_again_whole(queue):
-    sqs = queue(lambda call, _entries: (500 if call < 3 else 200, {}))
+def test_a_call_that_fails_is_made_again_whole(start_queue):
+    sqs = start_queue(lambda call, _entries: (500 if call < 3 else 200, {}))
     assert messages.send(some(4), LATER) == []
     assert [len(call) for call in sqs.calls] == [4, 4, 4]
     assert len(sqs.taken) == 4
 
 
-def test_an_sqs_that_stays_down_is_told_for_every_message(queue):
-    sqs = queue(lambda _call, _entries: (503, {}))
+def test_an_sqs_that_stays_down_is_told_for_every_message(start_queue):
+    sqs = start_queue(lambda _call, _entries: (503, {}))
     refusals = messages.send(some(35), LATER)
     assert messages.in_words(refusals) == {"InternalFailure": 70}
     assert len(sqs.calls) == 4 * messages.ATTEMPTS
 
 
-def test_an_sqs_that_cannot_be_reached_is_told_for_every_message(queue):
-    queue().__exit__()
+def test_an_sqs_that_cannot_be_reached_is_told_for_every_message(start_queue):
+    start_queue().__exit__()
     assert messages.in_words(messages.send(some(3), LATER)) == {"EndpointConnectionError": 6}
 
 
-def test_nothing_is_tried_after_the_function_has_to_give_up(queue):
-    sqs = queue()
+def test_nothing_is_tried_after_the_function_has_to_give_up(start_queue):
+    sqs = start_queue()
     assert messages.in_words(messages.send(some(3), time.monotonic() - 1)) == {"GaveUp": 6}
     assert sqs.calls == []

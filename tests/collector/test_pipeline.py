@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from collector import pipeline, store
+from collector import batches, pipeline, store
 from collector.outcome import OutOfTimeError, Unfinished
 from servers import keeps_alive, whole
 from support import target
@@ -38,12 +38,45 @@ def test_the_others_are_kept_while_a_server_hangs(serve):
         visit.send(whole())
 
     hanging = fleet(serve(hang), 3, name="hanging")
-    quick = fleet(serve(keeps_alive(whole())), store.WRITES_AT_ONCE)
+    quick = fleet(serve(keeps_alive(whole())), batches.WRITES_AT_ONCE)
     results = pipeline.collect(hanging + quick, soon())
     first = [next(results) for _ in quick]
     assert {result.target.key for result in first} == {one.key for one in quick}
     let_go.set()
     assert {result.target.key for result in results} == {one.key for one in hanging}
+
+
+def verdicts(server, **changes):
+    """The codes found, target by target."""
+    results = pipeline.collect(fleet(server, 1, **changes) + fleet(server, 1, name="other"), soon())
+    return {result.target.instance_id: {finding.code for finding in result.health.findings} for result in results}
+
+
+@pytest.mark.parametrize(
+    ("page", "own", "found", "otherwise"),
+    [
+        pytest.param(
+            whole(b"busy", status="503 Busy"), {"failures_in_a_row": 1}, "unreachable", "scrape_failed", id="a-failure"
+        ),
+        pytest.param(whole(), {"slow_scrape_seconds": 0.000001}, "slow_scrape", None, id="a-page"),
+    ],
+)
+def test_a_target_is_judged_by_its_own_thresholds_and_the_others_are_not(serve, page, own, found, otherwise):
+    codes = verdicts(serve(keeps_alive(page)), thresholds=own)
+    assert found in codes["quick-0"] - codes["other-0"]
+    assert otherwise is None or otherwise in codes["other-0"]
+
+
+def test_a_targets_own_come_before_those_for_all_servers(serve, set_thresholds):
+    set_thresholds("failures_in_a_row=1,stalled_seconds=60")
+    codes = verdicts(serve(keeps_alive(whole(b"busy", status="503 Busy"))), thresholds={"failures_in_a_row": 5})
+    assert codes == {"quick-0": {"scrape_failed"}, "other-0": {"unreachable"}}
+
+
+def test_thresholds_for_all_servers_that_cannot_be_are_told_with_their_variable(set_thresholds):
+    set_thresholds("idle_ratio=90")
+    with pytest.raises(ValueError, match=r"^HEALTH_THRESHOLDS: idle_ratio is '90': "):
+        pipeline.base_thresholds()
 
 
 def test_one_target_alone_is_asked_in_the_calling_thread(serve):

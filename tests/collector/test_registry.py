@@ -9,10 +9,11 @@ import pytest
 from collector import dynamodb, registry
 from collector.engines import ENGINES
 from collector.registry import VersionConflict
-from collector.targets import Engine, Registration, Settings, Target
+from collector.targets import Engine, Registration, Target
 
 NOW = datetime(2026, 11, 24, 3, 0, 0, 123456, tzinfo=UTC)
 OPERATOR = "arn:aws:iam::123456789012:user/operator"
+MAPS = {"labels": {"team": "search"}, "thresholds": {"stalled_seconds": 90, "kv_usage_ratio": 0.95}}
 
 pytestmark = pytest.mark.usefixtures("table")
 
@@ -52,6 +53,7 @@ def calls():
                 timeout_seconds=2.5,
                 retention_days=7,
                 labels={"team": "search", "zone": "é"},
+                thresholds={"stalled_seconds": 90, "idle_ratio": 0.123456789, "cache_thrashing_tokens": 10**9},
                 enabled=False,
             ),
             id="everything",
@@ -65,6 +67,19 @@ def test_a_registration_is_read_back_as_it_was_put(wanted):
     assert stored.registration == wanted
     assert registry.read(wanted.instance_id) == stored
     assert list(registry.read_all()) == [wanted]
+
+
+@pytest.mark.parametrize("field", ["labels", "thresholds"])
+def test_an_empty_map_takes_no_place(field):
+    put(registration(**{field: {}}))
+    [item] = boto3.client("dynamodb").scan(TableName="targets")["Items"]
+    assert field not in item
+
+
+def test_thresholds_are_numbers_in_the_item():
+    put(registration(thresholds={"stalled_seconds": 90}))
+    [item] = boto3.client("dynamodb").scan(TableName="targets")["Items"]
+    assert item["thresholds"] == {"M": {"stalled_seconds": {"N": "90.0"}}}
 
 
 def test_nothing_registered_is_none():
@@ -208,6 +223,7 @@ def test_a_page_of_the_table_is_asked_for_when_the_one_before_is_used_up(calls):
         pytest.param({"interval_seconds": 1}, "interval_seconds", id="bound"),
         pytest.param({"labels": "search"}, "labels", id="type"),
         pytest.param({"endpoint": None}, "endpoint", id="null"),
+        pytest.param({"thresholds": {"of_a_later_release": 1}}, "thresholds", id="threshold"),
     ],
 )
 def test_one_that_cannot_be_read_is_logged_and_does_not_keep_the_others(attributes, field, caplog):
@@ -220,7 +236,7 @@ def test_one_that_cannot_be_read_is_logged_and_does_not_keep_the_others(attribut
 
 
 def test_a_registration_becomes_a_target_of_a_slot():
-    wanted = registration(interval_seconds=30, timeout_seconds=5, retention_days=7, labels={"team": "search"})
+    wanted = registration(interval_seconds=30, timeout_seconds=5, retention_days=7, **MAPS)
     assert wanted.at(1_795_489_230_000) == Target(
         instance_id="sglang-001",
         engine="sglang",
@@ -229,12 +245,8 @@ def test_a_registration_becomes_a_target_of_a_slot():
         slot_ms=1_795_489_230_000,
         interval_seconds=30,
         retention_days=7,
-        labels={"team": "search"},
+        **MAPS,
     )
-
-
-def test_every_setting_has_its_place_in_the_item():
-    assert set(registry.SETTINGS) == set(Settings.model_fields)
 
 
 def test_the_engines_that_can_be_registered_are_those_that_can_be_read():

@@ -1,17 +1,18 @@
 """The API as a function of API Gateway's events, against servers on loopback and a table."""
 
 import json
+import time
 
 import boto3
 import pytest
 from calls import EVENTS, call
 
-from collector import store
+from collector import pipeline, store
 from collector.engines import ENGINES
 from collector.snapshot import CollectionResponse
 from handlers import api
 from servers import PAGE, Server, keeps_alive, sends, whole
-from support import PAGES
+from support import PAGES, target
 
 RECORDED = (PAGES / "sglang-0.5.23-dp2-load-later.prom").read_bytes()
 
@@ -37,7 +38,7 @@ def test_a_collection_answers_with_the_contract_and_is_stored(serve):
     assert answer["metrics"]["system_metrics"]["num_requests_running"] == 6
     assert len(answer["metrics"]["raw_metrics"]) == answer["metrics"]["scrape"]["samples"] > 800
     CollectionResponse.model_validate(answer)
-    assert store.read_newest("sglang-001").page == RECORDED
+    assert store.read_newest("sglang-001").told.lines.page() == RECORDED
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,21 @@ def test_the_newest_stored_snapshot_is_the_collections_answer_again(serve):
     assert read == collected
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "is_stale"),
+    [
+        pytest.param("", False, id="three"),
+        pytest.param("stale_intervals=0.000001", True, id="as-set-for-all-servers"),
+    ],
+)
+def test_the_newest_scrape_goes_stale_after_the_intervals_that_are_set(serve, set_thresholds, thresholds, is_stale):
+    set_thresholds(thresholds)
+    one = target(endpoint=url(serve(sends(whole()))), slot_ms=time.time_ns() // 1_000_000, interval_seconds=60)
+    [outcome] = pipeline.collect([one], time.monotonic() + 60)
+    assert outcome.health.status != "stale"
+    assert (call("metrics-newest")[1]["health"]["status"] == "stale") is is_stale
+
+
 def test_the_newest_scrape_is_told_when_it_failed():
     with Server(sends(whole())) as server:
         collect(url(server))
@@ -101,7 +117,7 @@ def test_the_url_bar_collects_too(serve):
     status, answer = call("metrics-endpoint", query={"endpoint": url(server), "raw": "false"})
     assert (status, answer["success"]) == (200, True)
     assert len(server.requests) == 1
-    assert store.read_newest("sglang-001").page == PAGE
+    assert store.read_newest("sglang-001").told.lines.page() == PAGE
 
 
 def test_the_url_bar_can_be_switched_off(serve, monkeypatch):

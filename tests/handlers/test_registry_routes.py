@@ -9,7 +9,14 @@ from calls import ask
 
 OPERATOR = "arn:aws:iam::123456789012:user/operator"
 SETTINGS = {"engine": "sglang", "endpoint": "http://10.0.1.17:30000/metrics"}
-DEFAULTS = {"interval_seconds": 60, "timeout_seconds": 10.0, "retention_days": None, "labels": {}, "enabled": True}
+DEFAULTS = {
+    "interval_seconds": 60,
+    "timeout_seconds": 10.0,
+    "retention_days": None,
+    "labels": {},
+    "thresholds": {},
+    "enabled": True,
+}
 
 pytestmark = pytest.mark.usefixtures("table")
 
@@ -133,6 +140,8 @@ def test_a_target_that_is_not_registered_is_404():
         pytest.param({"labels": {"team": 1}}, "body.labels.team", id="label-value"),
         pytest.param({"labels": {"the team": "a"}}, "body.labels.the team.[key]", id="label-name"),
         pytest.param({"labels": {f"l{n}": "" for n in range(17)}}, "body.labels", id="labels-too-many"),
+        pytest.param({"thresholds": {"stalled_seconds": "soon"}}, "body.thresholds.stalled_seconds", id="no-number"),
+        pytest.param({"thresholds": [60]}, "body.thresholds", id="thresholds-a-list"),
         pytest.param({"version": 1}, "body.version", id="a-field-of-ours"),
     ],
 )
@@ -143,6 +152,30 @@ def test_a_wrong_field_is_422_and_named(changes, field):
     )  # fmt: skip
     assert field in answer["error"]
     assert read()[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "words"),
+    [
+        pytest.param({"stalled_second": 60}, "stalled_second is no threshold; they are failures_in_a_row, ", id="name"),
+        pytest.param({"idle_ratio": 0.5, "kv_usage_ratio": 90}, "kv_usage_ratio is 90.0: ", id="per-cent"),
+        pytest.param({"failures_in_a_row": 1.5}, "failures_in_a_row is 1.5: ", id="one-and-a-half"),
+        pytest.param({"stale_intervals": 5}, "stale_intervals is for all servers alone", id="asked-at-reading"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_422_and_named(thresholds, words):
+    status, answer, _ = put(thresholds=thresholds)
+    assert (status, [wrong["field"] for wrong in answer["fields"]]) == (422, ["body.thresholds"])
+    assert words in answer["error"]
+    assert read()[0] == 404
+
+
+def test_a_target_keeps_its_own_thresholds_until_a_put_leaves_them_out():
+    own = {"stalled_seconds": 90, "cache_thrashing_tokens": 500}
+    assert put(thresholds=own)[1]["thresholds"] == own
+    assert read()[1]["thresholds"] == own
+    assert put(if_match='"1"')[1]["thresholds"] == {}
+    assert read()[1]["thresholds"] == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from collector import dynamodb, messages, slots, ticks
 from collector.targets import MESSAGE
 from handlers import schedule
-from queues import Queue, refusal, takes_all
+from queues import refusal
 from support import ROOT
 
 EVENTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "events").glob("schedule*.json")}
@@ -29,26 +29,6 @@ MINUTE_MS = 60_000
 @pytest.fixture(autouse=True)
 def _an_empty_registry(table):
     pass
-
-
-@pytest.fixture
-def start_queue(monkeypatch):
-    """Start an SQS with a script; the sender has no patience, only attempts."""
-    monkeypatch.setattr(messages, "FIRST_PAUSE_SECONDS", 0.001)
-    queues = []
-
-    def start(script=takes_all):
-        queues.append(Queue(script).__enter__())
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", queues[-1].url)
-        monkeypatch.setenv("QUEUE_URL", f"{queues[-1].url}/123456789012/Queue")
-        messages.client.cache_clear()
-        return queues[-1]
-
-    yield start
-    messages.client().close()
-    messages.client.cache_clear()
-    for queue in queues:
-        queue.__exit__()
 
 
 @pytest.fixture
@@ -126,11 +106,13 @@ def test_a_tick_sends_the_slots_of_the_minute_after_next(queue):
 
 
 def test_a_message_has_what_the_worker_needs(queue):
-    register(item("a", interval_seconds=30, timeout_seconds=2.5, retention_days=7))
+    own = {"thresholds": {"M": {"stalled_seconds": {"N": "90"}}}}
+    register(item("a", interval_seconds=30, timeout_seconds=2.5, retention_days=7) | own)
     tick(this_minute())
     target = MESSAGE.validate_json(queue.taken[0]["MessageBody"])[0]
     assert (target.instance_id, target.engine, target.endpoint) == ("a", "sglang", "http://a:30000/metrics")
     assert (target.interval_seconds, target.timeout_seconds, target.retention_days) == (30, 2.5, 7)
+    assert target.thresholds == {"stalled_seconds": 90}
 
 
 @pytest.mark.parametrize(("interval_seconds", "due"), [(15, 4), (20, 3), (30, 2), (60, 1)])

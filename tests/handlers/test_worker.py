@@ -8,7 +8,7 @@ from itertools import count
 import boto3
 import pytest
 
-from collector import item, pipeline, store
+from collector import item, pages, reading, store
 from collector.backoff import State
 from collector.errors import RefusedError
 from collector.outcome import Outcome
@@ -69,13 +69,22 @@ def test_every_target_of_every_message_is_collected_once_and_kept(targets, dynam
     assert codes() == {None: 60}
 
 
-def test_reads_and_writes_are_batched(targets, dynamodb):
+def test_reads_and_writes_are_batched_and_what_pages_share_is_kept_once(targets, dynamodb):
     fleet = [targets() for _ in range(50)]
-    before = [one.model_copy(update={"slot_ms": one.slot_ms - 60_000}) for one in fleet]
-    run(message(*before))
-    dynamodb.operations.clear()
     run(message(*fleet))
+    assert dynamodb.operations == {"BatchGetItem": 4 + 1, "PutItem": 1, "BatchWriteItem": 2}
+    dynamodb.operations.clear()
+    run(message(*(one.model_copy(update={"slot_ms": one.slot_ms + 60_000}) for one in fleet)))
     assert dynamodb.operations == {"BatchGetItem": 1, "BatchWriteItem": 2}
+
+
+def test_a_new_worker_reads_what_pages_share_once(targets, dynamodb):
+    fleet = [targets() for _ in range(50)]
+    run(message(*fleet))
+    pages.forget()
+    dynamodb.operations.clear()
+    run(message(*(one.model_copy(update={"slot_ms": one.slot_ms + 60_000}) for one in fleet)))
+    assert dynamodb.operations == {"BatchGetItem": 2, "BatchWriteItem": 2}
 
 
 def test_a_server_that_cannot_be_scraped_is_an_outcome_and_no_failure_of_its_message(targets, serve, now_ms):
@@ -89,7 +98,7 @@ def test_labels_and_retention_are_kept_with_the_scrape(targets, now_ms):
     run(message(targets(labels={"team": "search"}, retention_days=7)))
     [stored] = items().values()
     assert stored["labels"] == {"M": {"team": {"S": "search"}}}
-    assert int(stored["expires_at"]["N"]) == now_ms // 1000 + 7 * 86_400
+    assert int(stored["expires_at"]["N"]) == now_ms // 1000 + 7 * 86_400 + pages.ANCHOR_OUTLASTS_SECONDS
 
 
 def test_the_same_slot_in_two_messages_is_asked_for_once(targets):
@@ -130,8 +139,8 @@ def test_a_message_that_cannot_be_read_comes_back_with_its_reason_in_the_log_and
 
 
 def test_what_is_our_fault_concerns_one_target_and_its_message_alone(targets, caplog, monkeypatch):
-    engine = pipeline.engine
-    monkeypatch.setattr(pipeline, "engine", lambda name: {}[name] if name == "tgi" else engine(name))
+    engine = reading.engine
+    monkeypatch.setattr(reading, "engine", lambda name: {}[name] if name == "tgi" else engine(name))
     first, second = message(targets(), targets(engine="tgi"), targets()), message(targets())
     assert run(first, second) == [first.message_id]
     assert len(items()) == 3

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from collector import item, store
+from collector import batches, item, store
 from faulty_dynamodb import FAILED, OVERLOADED, REFUSED, THROTTLED, answer_lost, closed, half
 from handlers import worker
 from queue_of_messages import Context, Queue, message
@@ -146,7 +146,7 @@ def test_a_dynamodb_that_goes_down_between_reading_and_writing_costs_only_what_w
 
     dynamodb.fault = down_after_the_first_write
     queue.deliver_once()
-    assert len(stored()) == store.WRITES_AT_ONCE
+    assert len(stored()) == batches.WRITES_AT_ONCE
     dynamodb.fault = None
     queue.deliver()
     assert_each_once(targets)

@@ -32,13 +32,14 @@ def registered(instance_id="a", **changes):
     )
 
 
-def test_the_entries_own_fields_win_over_the_defaults_and_labels_are_added_up(read):
+def test_the_entries_own_fields_win_over_the_defaults_and_labels_and_thresholds_are_added_up(read):
     text = """
 defaults:
   engine: sglang
   interval_seconds: 30
   retention_days: 7
   labels: {team: search, zone: a}
+  thresholds: {stalled_seconds: 60, first_token_seconds: 2}
 targets:
   - {instance_id: a, endpoint: "http://10.0.1.17:30000/metrics"}
   - instance_id: b
@@ -46,11 +47,24 @@ targets:
     interval_seconds: 15
     retention_days: null
     labels: {zone: b, model: llama}
+    thresholds: {first_token_seconds: 9.5}
     enabled: false
 """
     assert read(text) == [
-        registration("a", interval_seconds=30, retention_days=7, labels={"team": "search", "zone": "a"}),
-        registration("b", interval_seconds=15, labels={"team": "search", "zone": "b", "model": "llama"}, enabled=False),
+        registration(
+            "a",
+            interval_seconds=30,
+            retention_days=7,
+            labels={"team": "search", "zone": "a"},
+            thresholds={"stalled_seconds": 60, "first_token_seconds": 2},
+        ),
+        registration(
+            "b",
+            interval_seconds=15,
+            labels={"team": "search", "zone": "b", "model": "llama"},
+            thresholds={"stalled_seconds": 60, "first_token_seconds": 9.5},
+            enabled=False,
+        ),
     ]
 
 
@@ -116,6 +130,11 @@ GOOD = "endpoint: http://10.0.1.17:30000/metrics, engine: sglang"
             f"targets: [{{instance_id: a, labels: {{shard: 1}}, {GOOD}}}]",
             ["target 1 (a): labels.shard: Input should be a valid string"],
             id="label-is-a-number",
+        ),
+        pytest.param(
+            f"targets: [{{instance_id: a, thresholds: {{idle_ratio: 90}}, {GOOD}}}]",
+            ["target 1 (a): thresholds: idle_ratio is 90.0: input should be less than or equal to 1"],
+            id="threshold-out-of-its-limits",
         ),
         pytest.param(
             "targets: [{instance_id: a, engine: sglang, endpoint: 'http://10.0.1.17:22/metrics'}]",

@@ -151,9 +151,11 @@ def test_a_yes_is_enough(targets, stack, registered):
 
 def test_a_change_is_shown_field_by_field(targets, stack, registered):
     targets(STACK=stack, YES="1")
-    text = FLEET.replace("interval_seconds: 30", "timeout_seconds: 2.5, retention_days: 7, enabled: false").replace(
-        "{team: search}", "{team: search, zone: a}"
-    )
+    text = FLEET.replace(
+        "interval_seconds: 30",
+        "timeout_seconds: 2.5, retention_days: 7, "
+        "thresholds: {token_seconds: 0.5, stalled_seconds: 60}, enabled: false",
+    ).replace("{team: search}", "{team: search, zone: a}")
     _, output, _ = targets(text.replace("instance_id: a,", "instance_id: a, labels: {zone: b},"), STACK=stack, YES="1")
     assert output.splitlines()[:-1] == [
         "~ a",
@@ -163,6 +165,7 @@ def test_a_change_is_shown_field_by_field(targets, stack, registered):
         "    timeout_seconds: 10 → 2.5",
         "    retention_days: none → 7",
         "    labels: team=search → team=search, zone=a",
+        "    thresholds: none → stalled_seconds=60, token_seconds=0.5",
         "    enabled: true → false",
         "0 to add, 2 to change, 0 to remove, 0 not in the file, 0 unchanged",
     ]

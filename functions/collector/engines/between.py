@@ -36,9 +36,8 @@ class Between:
     heartbeat: Sequence[Source] = ()
     idle_seconds: Source | None = None
 
-    def read_interval(self, page: Page, change: Change, since: datetime, seconds: float) -> Interval:
+    def read_interval(self, risen: Reading, change: Change, since: datetime, seconds: float) -> Interval:
         """The differences folded as the page itself is, and per second."""
-        risen = Reading(page, change.values)
         amounts: dict[str, Any] = read(self.amounts, risen)
         live = _say(self.live_tokens, risen)
         if live is not None:

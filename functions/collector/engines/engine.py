@@ -1,13 +1,14 @@
 """From a page to a snapshot, for every engine alike: what an engine calls things is in its tables."""
 
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from collector import compare
 from collector.columns import Layout
+from collector.distributions import QUANTILES
 from collector.engines.between import Between
 from collector.engines.page import Group, Page, Ranks, Reading
 from collector.engines.releases import Releases
@@ -38,11 +39,16 @@ class Engine:
     _pages: MutableMapping[Layout, Page] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def read_snapshot(
-        self, exposition: Exposition, target: Target, asked_at: datetime, scrape: ScrapeFacts
+        self,
+        exposition: Exposition,
+        target: Target,
+        asked_at: datetime,
+        scrape: ScrapeFacts,
+        quantiles: Collection[str] = tuple(QUANTILES),
     ) -> Snapshot:
         """A page as one server's snapshot: ranks folded, versions bridged, None where the page says nothing."""
         page = self._page_of(exposition.layout)
-        at = Reading(page, exposition.values)
+        at = Reading(page, exposition.values, quantiles=quantiles)
         requests = RequestMetrics(**read(self.requests, at))
         cache = CacheMetrics(**read(self.cache, at))
         system = SystemMetrics(**read(self.system, at))
@@ -66,14 +72,20 @@ class Engine:
         )
 
     def read_interval(
-        self, earlier: Exposition, later: Exposition, since: datetime, seconds: float
+        self,
+        earlier: Exposition,
+        later: Exposition,
+        since: datetime,
+        seconds: float,
+        quantiles: Collection[str] = tuple(QUANTILES),
     ) -> tuple[Interval, Moves]:
         """What happened between two pages of a server, `seconds` after each other."""
         change = compare.compare(earlier, later)
         page = self._page_of(later.layout)
         before = Reading(self._page_of(earlier.layout), earlier.values)
         moves = self.between.read_moves(before, Reading(page, later.values), change, seconds)
-        return self.between.read_interval(page, change, since, seconds), moves
+        risen = Reading(page, change.values, quantiles=quantiles)
+        return self.between.read_interval(risen, change, since, seconds), moves
 
     def _page_of(self, layout: Layout) -> Page:
         page = self._pages.get(layout)

@@ -6,12 +6,13 @@ one; a `Reading` has the values of one of them, or the differences of two.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from collector.columns import Layout
+from collector.distributions import QUANTILES
 from collector.engines.releases import NO_RANGE, Releases
 
 # Where one page shows two types, the one that answers the client counts: its requests went through the other too.
@@ -176,6 +177,8 @@ class Reading:
     page: Page
     values: Sequence[float]
     group: Group | None = None
+    quantiles: Collection[str] = tuple(QUANTILES)
+    """Those that distributions are to have."""
 
     def total(self, indexes: Indexes) -> float | None:
         """The sum of those that are finite; None where none is."""

@@ -5,9 +5,11 @@ each other (`PerGroup`), except where a value is each GPU's own (`PerRank`); wha
 count carries no rank (`Series`). The router's `/engine_metrics` is read by the same tables: its workers are groups.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from operator import add
 
+from collector.distributions import QUANTILES
 from collector.engines import router
 from collector.engines.between import Between
 from collector.engines.engine import Engine
@@ -306,14 +308,26 @@ ENGINE = Engine(
 )
 
 
-def read_snapshot(exposition: Exposition, target: Target, asked_at: datetime, scrape: ScrapeFacts) -> Snapshot:
+def read_snapshot(
+    exposition: Exposition,
+    target: Target,
+    asked_at: datetime,
+    scrape: ScrapeFacts,
+    quantiles: Collection[str] = tuple(QUANTILES),
+) -> Snapshot:
     """A server's page, or that of a router in front of servers: its own, or the one on which it gathers theirs."""
-    return _engine_of(exposition).read_snapshot(exposition, target, asked_at, scrape)
+    return _engine_of(exposition).read_snapshot(exposition, target, asked_at, scrape, quantiles)
 
 
-def read_interval(earlier: Exposition, later: Exposition, since: datetime, seconds: float) -> tuple[Interval, Moves]:
+def read_interval(
+    earlier: Exposition,
+    later: Exposition,
+    since: datetime,
+    seconds: float,
+    quantiles: Collection[str] = tuple(QUANTILES),
+) -> tuple[Interval, Moves]:
     """What happened between two pages of a server or a router, `seconds` after each other."""
-    return _engine_of(later).read_interval(earlier, later, since, seconds)
+    return _engine_of(later).read_interval(earlier, later, since, seconds, quantiles)
 
 
 def _engine_of(exposition: Exposition) -> Engine:

@@ -248,7 +248,7 @@ class Histogram:
         if not cumulative:
             return None
         total = self.histogram.read(at, "_sum")
-        return Buckets(cumulative, total=math.nan if total is None else total).summarise()
+        return Buckets(cumulative, total=math.nan if total is None else total).summarise(at.quantiles)
 
     def _buckets(self, at: Reading) -> tuple[Sequence[float], Sequence[Indexes]]:
         """Upper bounds, and for each series its buckets: only bounds that all of them have can be added."""

@@ -3,32 +3,45 @@
 from collections.abc import Mapping
 
 STUCK = (
-    "Look at the scheduler's log and its stack (py-spy dump), then restart it. --watchdog-timeout ends a scheduler "
-    "that "
-    "hangs in a forward pass."
+    "Look at the scheduler's log and its stack (py-spy dump), then restart it. "
+    "--watchdog-timeout ends a scheduler that hangs in a forward pass."
 )
 
 HINTS: Mapping[str, Mapping[str, str]] = {
-    "stalled": {"sglang": STUCK, "": "Look at its log, then restart it."},
-    "rank_stalled": {"sglang": STUCK, "": "Look at the rank's log, then restart the server."},
+    "stalled": {
+        "sglang": STUCK,
+        "": "Look at its log, then restart it.",
+    },
+    "rank_stalled": {
+        "sglang": STUCK,
+        "": "Look at the rank's log, then restart the server.",
+    },
     "scheduler_not_beating": {
-        "sglang": "Compilation, graph capture and an unchunked prefill block the loop for a while: "
-        "--chunked-prefill-size "
-        "bounds the last. Otherwise look at its stack (py-spy dump); --watchdog-timeout ends a scheduler that hangs."
+        "sglang": (
+            "Compilation, graph capture and an unchunked prefill block the loop for a while: "
+            "--chunked-prefill-size bounds the last. "
+            "Otherwise look at its stack (py-spy dump); --watchdog-timeout ends a scheduler that hangs."
+        ),
     },
     "paused": {
-        "sglang": "A weight update pauses generation. If none is under way, POST /continue_generation resumes it."
+        "sglang": "A weight update pauses generation. If none is under way, POST /continue_generation resumes it.",
     },
     "no_progress": {"": "Look again in a minute: compilation and a very long prompt end by themselves."},
     "not_admitting": {
-        "sglang": "The first request in the queue may not fit: raise --max-total-tokens or --mem-fraction-static, or "
-        "bound prompts with --context-length. With grammars, see num_requests_waiting_for_grammar.",
-        "vllm": "The first request in the queue may not fit: raise --gpu-memory-utilization or lower --max-model-len.",
+        "sglang": (
+            "The first request in the queue may not fit: raise --max-total-tokens or --mem-fraction-static, "
+            "or bound prompts with --context-length. With grammars, see num_requests_waiting_for_grammar."
+        ),
+        "vllm": (
+            "The first request in the queue may not fit: raise --gpu-memory-utilization or lower --max-model-len."
+        ),
         "tgi": "The first request in the queue may not fit: see --max-batch-total-tokens and --max-total-tokens.",
     },
     "saturated by KV space": {
-        "sglang": "KV space is what lacks: raise --mem-fraction-static (and --max-total-tokens if it is set), use "
-        "--kv-cache-dtype fp8_e5m2, or add servers.",
+        "sglang": (
+            "KV space is what lacks: raise --mem-fraction-static (and --max-total-tokens if it is set), "
+            "use --kv-cache-dtype fp8_e5m2, or add servers."
+        ),
         "vllm": "KV space is what lacks: raise --gpu-memory-utilization, use --kv-cache-dtype fp8, or add servers.",
         "tgi": "KV space is what lacks: raise --max-batch-total-tokens or --cuda-memory-fraction, or add servers.",
     },
@@ -38,57 +51,71 @@ HINTS: Mapping[str, Mapping[str, str]] = {
         "tgi": "It runs as many requests as it has ever run: raise --max-batch-size if it is set, or add servers.",
     },
     "saturated": {
-        "sglang": "KV space is free and requests wait: lower --schedule-conservativeness so that more are admitted, "
-        "raise "
-        "--chunked-prefill-size, or add servers.",
+        "sglang": (
+            "KV space is free and requests wait: lower --schedule-conservativeness so that more are admitted, "
+            "raise --chunked-prefill-size, or add servers."
+        ),
         "vllm": "Raise --max-num-batched-tokens, or add servers.",
         "tgi": "Raise --max-batch-prefill-tokens or lower --waiting-served-ratio, or add servers.",
     },
     "kv_nearly_full": {
-        "sglang": "Raise --mem-fraction-static (and --max-total-tokens if it is set), or lower --max-running-requests. "
-        "If requests are retracted, raise --schedule-conservativeness.",
+        "sglang": (
+            "Raise --mem-fraction-static (and --max-total-tokens if it is set), "
+            "or lower --max-running-requests. If requests are retracted, raise --schedule-conservativeness."
+        ),
         "vllm": "Raise --gpu-memory-utilization or lower --max-num-seqs.",
     },
     "server_errors": {"": "The server's log has the reason for each."},
     "kv_transfers_failed": {
-        "sglang": "Check that prefill and decode servers reach each other: --disaggregation-bootstrap-port, "
-        "--disaggregation-ib-device, and the same --disaggregation-transfer-backend on both. Clients that leave in the "
-        "middle of a transfer count too."
+        "sglang": (
+            "Check that prefill and decode servers reach each other: --disaggregation-bootstrap-port, "
+            "--disaggregation-ib-device, and the same --disaggregation-transfer-backend on both. "
+            "Clients that leave in the middle of a transfer count too."
+        ),
     },
     "slow_first_token": {
-        "sglang": "If requests wait, see saturation; else prompts are long: --chunked-prefill-size, "
-        "--schedule-policy lpm "
-        "where they share prefixes, or prefill servers of their own (--disaggregation-mode).",
+        "sglang": (
+            "If requests wait, see saturation; else prompts are long: "
+            "--chunked-prefill-size, --schedule-policy lpm where they share prefixes, "
+            "or prefill servers of their own (--disaggregation-mode)."
+        ),
         "vllm": "If requests wait, add servers; else prompts are long: --max-num-batched-tokens.",
     },
     "slow_tokens": {
-        "sglang": "Batches are large, or prefills interrupt them: lower --max-running-requests or "
-        "--chunked-prefill-size, "
-        "or try --enable-mixed-chunk.",
+        "sglang": (
+            "Batches are large, or prefills interrupt them: "
+            "lower --max-running-requests or --chunked-prefill-size, or try --enable-mixed-chunk."
+        ),
         "vllm": "Batches are large, or prefills interrupt them: lower --max-num-seqs or --max-num-batched-tokens.",
         "tgi": "Batches are large: lower --max-batch-total-tokens.",
     },
     "rank_imbalance": {
-        "sglang": "--load-balance-method chooses how requests are spread over ranks; long prompts weigh more than "
-        "short.",
+        "sglang": (
+            "--load-balance-method chooses how requests are spread over ranks; long prompts weigh more than short."
+        ),
     },
     "endpoint_balanced": {
-        "": "Register each server by its own address. If it is one server, it keeps restarting: see its log."
+        "": "Register each server by its own address. If it is one server, it keeps restarting: see its log.",
     },
     "cache_thrashing": {
-        "sglang": "Prefixes are pushed out before they are used again: send requests that share one to the same server "
-        "(the router's --policy cache_aware), raise --mem-fraction-static, or keep them in host memory with "
-        "--enable-hierarchical-cache.",
-        "vllm": "Prefixes are pushed out before they are used again: send requests that share one to the same "
-        "server, or "
-        "raise --gpu-memory-utilization.",
+        "sglang": (
+            "Prefixes are pushed out before they are used again: "
+            "send requests that share one to the same server (the router's --policy cache_aware), "
+            "raise --mem-fraction-static, or keep them in host memory with --enable-hierarchical-cache."
+        ),
+        "vllm": (
+            "Prefixes are pushed out before they are used again: "
+            "send requests that share one to the same server, or raise --gpu-memory-utilization."
+        ),
     },
     "gauge_frozen": {
-        "sglang": "Trust the interval's figures. --decode-log-interval sets how often gauges are refreshed."
+        "sglang": "Trust the interval's figures. --decode-log-interval sets how often gauges are refreshed.",
     },
     "slow_scrape": {
-        "sglang": "The HTTP server's loop is busy, or the page has grown by its labels: --tokenizer-worker-num, "
-        "--tokenizer-metrics-allowed-custom-labels, --enable-metrics-for-all-schedulers."
+        "sglang": (
+            "The HTTP server's loop is busy, or the page has grown by its labels: --tokenizer-worker-num, "
+            "--tokenizer-metrics-allowed-custom-labels, --enable-metrics-for-all-schedulers."
+        ),
     },
     "unknown_engine": {"": "Check the target's endpoint and engine."},
     "empty_page": {"sglang": "Through 0.5.2 a fresh server says nothing before its first request."},

@@ -1,0 +1,139 @@
+"""From a page to what it says: a snapshot, and what has happened since an earlier page. Pure.
+
+A page that was just scraped goes this way, and one that was kept: what a stored page says is worked out when it is
+asked for, by the engine tables of the day.
+"""
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import NamedTuple, Protocol, cast
+
+from collector import exposition
+from collector.distributions import QUANTILES
+from collector.engines import ENGINES
+from collector.exposition import Exposition
+from collector.interval import Interval, Moves
+from collector.item import Stored
+from collector.lines import Lines
+from collector.pages import Told
+from collector.snapshot import ScrapeFacts, Snapshot
+from collector.targets import Target
+from collector.verdict import Health
+
+# What lies further back says nothing of now.
+LONGEST_INTERVAL_SECONDS = 15 * 60
+
+
+class Engine(Protocol):
+    """What the module of an engine has."""
+
+    def read_snapshot(
+        self,
+        exposition: Exposition,
+        target: Target,
+        asked_at: datetime,
+        scrape: ScrapeFacts,
+        quantiles: Collection[str],
+    ) -> Snapshot: ...
+
+    def read_interval(
+        self, earlier: Exposition, later: Exposition, since: datetime, seconds: float, quantiles: Collection[str]
+    ) -> tuple[Interval, Moves]: ...
+
+
+class Detail(NamedTuple):
+    """The quantiles that are worked out, of the server's life and of the interval."""
+
+    of_life: Collection[str]
+    of_interval: Collection[str]
+
+
+WHOLE = Detail(tuple(QUANTILES), tuple(QUANTILES))
+# What verdicts and headlines rest on. All else can be read again from the stored page, and takes half a millisecond.
+BRIEF = Detail((), ("p95",))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a page says, and what has happened since an earlier one, if that tells."""
+
+    exposition: Exposition
+    snapshot: Snapshot
+    interval: Interval | None
+    moves: Moves | None
+
+    def with_verdict(self, verdict: Health | None) -> Snapshot:
+        """The snapshot with all that is known. The interval's throughput is better than any gauge."""
+        system, interval = self.snapshot.system_metrics, self.interval
+        if interval and interval.generated_tokens_per_second is not None:
+            system = system.model_copy(update={"throughput_tokens_per_second": interval.generated_tokens_per_second})
+        return self.snapshot.model_copy(update={"interval": interval, "health": verdict, "system_metrics": system})
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A page as it came."""
+
+    body: bytes
+    duration_seconds: float
+    wire_bytes: int
+
+
+def read(
+    target: Target,
+    asked_at: datetime,
+    page: Received,
+    earlier: Lines | None,
+    since: datetime | None,
+    detail: Detail = WHOLE,
+) -> Reading:
+    """What a page says, and what has happened since an earlier one.
+
+    Raises ExpositionError, and KeyError for an engine that there is not.
+    """
+    parsed = exposition.parse(page.body)
+    reader = engine(target.engine)
+    snapshot = reader.read_snapshot(parsed, target, asked_at, _facts(page, parsed), detail.of_life)
+    seconds = (asked_at - since).total_seconds() if since else 0.0
+    if earlier is None or since is None or not 1 <= seconds <= _longest(target):
+        return Reading(parsed, snapshot, None, None)
+    return Reading(
+        parsed, snapshot, *reader.read_interval(parsed.earlier(earlier), parsed, since, seconds, detail.of_interval)
+    )
+
+
+def recall(stored: Stored) -> Reading | None:
+    """The same of a page that was kept, beside the one that it was compared with; None where it has none to read."""
+    if not isinstance(stored.told, Told):
+        return None
+    body = stored.told.lines.page()
+    page = Received(body, stored.duration_seconds, stored.wire_bytes)
+    earlier = stored.earlier
+    before = earlier.told.lines if earlier and isinstance(earlier.told, Told) else None
+    return read(stored.target, stored.scraped_at, page, before, earlier.scraped_at if earlier else None)
+
+
+def _longest(target: Target) -> float:
+    return max(LONGEST_INTERVAL_SECONDS, 3 * (target.interval_seconds or 0))
+
+
+def _facts(page: Received, parsed: Exposition) -> ScrapeFacts:
+    return ScrapeFacts(
+        duration_seconds=page.duration_seconds,
+        wire_bytes=page.wire_bytes,
+        page_bytes=len(page.body),
+        samples=len(parsed.samples),
+        bad_lines=parsed.bad_line_count,
+        first_bad_lines=tuple(str(line) for line in parsed.bad_lines),
+    )
+
+
+@functools.cache
+def engine(name: str) -> Engine:
+    """The engine of that name, loaded when it is first asked for. Raises KeyError for a name not in `ENGINES`."""
+    if name not in ENGINES:
+        raise KeyError(name)
+    return cast(Engine, import_module(f"collector.engines.{name}"))
