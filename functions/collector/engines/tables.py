@@ -80,6 +80,10 @@ class Series:
         parts = self.parts(at, suffix)
         if not parts:
             return None
+        if len(parts) == 1:  # as on most servers, and folded it is itself
+            [indexes] = parts.values()
+            value = at.total(indexes)
+            return None if value is None else value * self.scale
         known = {part: value for part, indexes in parts.items() if (value := at.total(indexes)) is not None}
         return self.across(known, at) * self.scale if known else None
 
