@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from collector.lines import Lines, has_number
 
-# What they count is requests; all else on a page is taken to rise with them, by as much as it did until it was recorded.
+# They count requests. All else on a page is taken to rise with them, by as much as it did until it was recorded.
 REQUESTS = ("sglang:num_requests_total", "sglang_num_requests_total", "vllm:request_success_total", "tgi_request_count")
 # Gauges with these in their names are of the start.
 STILL = ("startup", "memory_usage", "max_", "_info", "_created", "start_time", "context_len", "_size", "num_pages")
