@@ -11,6 +11,8 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +21,7 @@ sys.path[:0] = [str(ROOT / "functions"), str(ROOT / "tests")]
 
 from tests.bench.fleet import neighbour  # noqa: E402
 
-from collector import codec, pages, store  # noqa: E402
+from collector import batches, codec, pages, store  # noqa: E402
 from collector.codec import UNIT_BYTES  # noqa: E402
 from collector.item import item_bytes, item_of  # noqa: E402
 from collector.outcome import Outcome  # noqa: E402
@@ -117,12 +119,13 @@ def table() -> Iterator[str]:
         "× zlib",
         f"≤ {TIMES_ZLIB_AT_MOST}",
     )
+    numbers = count()
     for name, scenario in scenarios().items():
         for times in TIMES:
             for requests in REQUESTS_A_MINUTE:
                 life = matured(scenario.page, times) if times else Life(scenario.page)
                 age = f"× {times:,}" if times else "young"
-                one = hour(life, scenario.engine, requests, f"server-{len(name)}-{times}-{requests}")
+                one = hour(life, scenario.engine, requests, f"server-{next(numbers):03}")
                 yield line(f"{name}, {age}", scenario, requests, one)
 
 
@@ -147,7 +150,9 @@ def line(name: str, scenario: Scenario, requests: int, one: Hour) -> str:
     )
 
 
-def main() -> None:
+@contextmanager
+def with_dynamodb() -> Iterator[None]:
+    """All that is kept goes to a DynamoDB of a process of its own."""
     with neighbour("dynamodb") as port:
         os.environ |= {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -157,6 +162,13 @@ def main() -> None:
             "SNAPSHOTS_TABLE": "snapshots",
             "SHAPES_TABLE": "shapes",
         }
+        batches.client.cache_clear()
+        yield
+        batches.client.cache_clear()
+
+
+def main() -> None:
+    with with_dynamodb():
         for text in table():
             print(text, flush=True)  # noqa: T201
 
