@@ -15,10 +15,13 @@ A blob's first byte names its form:
 | 4 | 6 bytes: the anchor's slot, 4 bytes: its blob's checksum; then the page told from it |
 
 A told page is a byte of flags; how its lines and spellings differ, compressed, behind its length, if they do; and the
-numbers, compressed. The counts of a histogram's buckets rise together, so what is kept of a bucket is how much more it
-rose than the one before. Bytes of the same weight stand together: the high ones hardly differ.
+numbers, compressed, with LZMA where that may save a write unit: it takes longer. The counts of a histogram's buckets
+rise together, so what is kept of a bucket is how much more it rose than the one before. Bytes of the same weight stand
+together: the high ones hardly differ.
 """
 
+import lzma
+import math
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,14 +38,20 @@ BEFORE_FORMS, WHOLE, SHARED, ANCHORED = 1, 2, 3, 4
 FORMS = {bytes([form]) for form in (BEFORE_FORMS, WHOLE, SHARED, ANCHORED)}
 ID_BYTES, SLOT_BYTES, CHECKSUM_BYTES = 8, 6, 4
 # The flags of a told page; the rest of the byte is the size of its differences, as a place in SIZES.
-DIFFERS, ENDS, BARE = 1, 2, 4
+DIFFERS, ENDS, BARE, TIGHT = 1, 2, 4, 32
 SIZE_SHIFT = 3
 SIZES = "bhiq"
+UNIT_BYTES = 1024
+# The highest takes four to eight times as long for 1 % less; LZMA as long as that for 4 to 12 % less.
+NUMBERS_LEVEL = 7
+TIGHTER_AT_MOST = 0.12
+LZMA = [{"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 0, "pb": 0, "dict_size": 4096}]
 # Up to it floats tell each whole number, and each difference of differences.
 WHOLE_AT_MOST = 2.0**51
 ANCHOR_MS = 3_600_000
-# A page that takes a write unit more than it would after a new anchor gets one, when the last has served so long.
-WORTH_AN_ANCHOR_MS = 600_000
+# As an anchor's age doubles, each number that moves takes so much more, as long as a server's work is of the same kind.
+BYTES_PER_DOUBLING = 1 / 8
+MINUTE_MS = 60_000
 # New lines are told again with each page. More of them are worth a new anchor, and new shared lines.
 DIFFERENCES_AT_MOST_BYTES = 300
 WORTH_SHARING_BYTES = 150
@@ -193,41 +202,51 @@ def encode(
 ) -> tuple[bytes, bool]:
     """A page as a blob, and whether it is an anchor.
 
-    It fits `room` bytes, what is left of a write unit, if its server's last anchor allows. `known` are lines to tell it
-    from where there is no anchor yet. `keep` sees to it that lines are kept, and gives them in the order in which they
-    were kept first.
+    Its server's last anchor is left when another saves a write unit, of which `room` bytes are left. `known` are lines
+    to tell it from where there is no anchor yet. `keep` sees to it that lines are kept, and gives them in the order in
+    which they were kept first.
     """
-    if anchor and slot_ms < anchor.slot_ms + ANCHOR_MS and expires_at <= anchor.expires_at:
-        differences, numbers = _tell(lines, anchor.frame)
-        if len(differences) <= DIFFERENCES_AT_MOST_BYTES:
-            reference = anchor.slot_ms.to_bytes(SLOT_BYTES) + anchor.checksum.to_bytes(CHECKSUM_BYTES)
-            blob = bytes([ANCHORED]) + reference + differences + numbers
-            if len(blob) <= room or slot_ms < anchor.slot_ms + WORTH_AN_ANCHOR_MS:
-                return blob, False
-    if anchor and slot_ms < anchor.slot_ms + ANCHOR_MS:
+    age_ms = slot_ms - anchor.slot_ms if anchor else ANCHOR_MS
+    if anchor and age_ms < ANCHOR_MS and expires_at <= anchor.expires_at:
+        reference = anchor.slot_ms.to_bytes(SLOT_BYTES) + anchor.checksum.to_bytes(CHECKSUM_BYTES)
+        start = bytes([ANCHORED]) + reference
+        told = _tell(lines, anchor.frame, room - len(start))
+        few_differences = len(told.differences) <= DIFFERENCES_AT_MOST_BYTES
+        if few_differences and not _is_outgrown(len(start) + told.size, told.moved, age_ms, room):
+            return start + told.differences + told.numbers, False
+    room -= 1 + ID_BYTES
+    if anchor and age_ms < ANCHOR_MS:
         # What is new may be gone with the next page: shared lines are not made anew for it, but at most once an hour.
-        shared, told = keep(anchor.shared), b"".join(_tell(lines, anchor.shared.frame))
+        shared, told = keep(anchor.shared), _tell(lines, anchor.shared.frame, room)
     else:
-        shared, told = _told_best(lines, [anchor.shared] if anchor else known, keep)
-    return bytes([SHARED]) + shared.id + told, True
+        shared, told = _told_best(lines, [anchor.shared] if anchor else known, keep, room)
+    return bytes([SHARED]) + shared.id + told.differences + told.numbers, True
+
+
+def _is_outgrown(size: int, moved: int, age_ms: int, room: int) -> bool:
+    """Whether the next page will take fewer write units if it is told from this one, a minute old then."""
+    grown = moved * BYTES_PER_DOUBLING * math.log2(max(age_ms / MINUTE_MS, 1))
+    return _units_more(size - grown, room) < _units_more(size, room)
+
+
+def _units_more(size: float, room: int) -> int:
+    return math.ceil((size - room) / UNIT_BYTES)
 
 
 def _told_best(
-    lines: Lines, known: Iterable[SharedLines], keep: Callable[[SharedLines], SharedLines]
-) -> tuple[SharedLines, bytes]:
+    lines: Lines, known: Iterable[SharedLines], keep: Callable[[SharedLines], SharedLines], room: int
+) -> tuple[SharedLines, "_Told"]:
     """The page, and which shared lines it is told from: of those that are known, or its own if that is much better."""
-    ways = [(shared, *_tell(lines, shared.frame)) for shared in known]
-    best = min(ways, key=lambda way: len(way[1]), default=None)
-    if best is None or len(best[1]) > DIFFERENCES_AT_MOST_BYTES:
+    ways = [(shared, _tell(lines, shared.frame, room)) for shared in known]
+    best = min(ways, key=lambda way: len(way[1].differences), default=None)
+    if best is None or len(best[1].differences) > DIFFERENCES_AT_MOST_BYTES:
         own = shared_lines(lines.heads)
-        differences, numbers = _tell(lines, own.frame)
-        if best is None or len(differences) + WORTH_SHARING_BYTES < len(best[1]):
+        told = _tell(lines, own.frame, room)
+        if best is None or len(told.differences) + WORTH_SHARING_BYTES < len(best[1].differences):
             shared = keep(own)
-            if shared.text != own.text:
-                differences, numbers = _tell(lines, shared.frame)
-            return shared, differences + numbers
-    shared, differences, numbers = best
-    return keep(shared), differences + numbers
+            return shared, told if shared.text == own.text else _tell(lines, shared.frame, room)
+    shared, told = best
+    return keep(shared), told
 
 
 class AnchorName(NamedTuple):
@@ -262,7 +281,7 @@ def decode(blob: bytes, frame: Frame) -> tuple[Lines, Frame]:
                 return _read(blob[1 + ID_BYTES :], frame)
             case _:
                 return _read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame)
-    except (ValueError, IndexError, OverflowError, zlib.error) as exc:
+    except (ValueError, IndexError, OverflowError, zlib.error, lzma.LZMAError) as exc:
         raise UnreadableError(f"its bytes tell no page: {exc}") from exc
 
 
@@ -278,8 +297,19 @@ def checksum(blob: bytes) -> int:
 # One page
 
 
-def _tell(lines: Lines, frame: Frame) -> tuple[bytes, bytes]:
-    """The flags and how the lines differ from a frame's; and the numbers."""
+class _Told(NamedTuple):
+    """A page: its flags and how its lines differ from a frame's, its numbers, and how many of them differ."""
+
+    differences: bytes
+    numbers: bytes
+    moved: int
+
+    @property
+    def size(self) -> int:
+        return len(self.differences) + len(self.numbers)
+
+
+def _tell(lines: Lines, frame: Frame, room: int) -> _Told:
     runs: list[Run] = []
     new: list[str] = []
     flags = ENDS * lines.ends | BARE * lines.bare
@@ -290,10 +320,17 @@ def _tell(lines: Lines, frame: Frame) -> tuple[bytes, bytes]:
     differences = b""
     if runs or lines.odd:
         flags |= DIFFERS
-        differences = _deflate(_tell_lines(runs, new, lines.odd), frame.example)
+        differences = deflate(_tell_lines(runs, new, lines.odd), frame.example)
         differences = _varints([len(differences)]) + differences
-    size, numbers = _tell_numbers(lines.values, base)
-    return bytes([flags | size << SIZE_SHIFT]) + differences, numbers
+    size, plain, moved = _tell_numbers(lines.values, base)
+    flags |= size << SIZE_SHIFT
+    numbers = deflate(plain, level=NUMBERS_LEVEL)
+    over = 1 + len(differences) + len(numbers) - room
+    if over > 0 and over % UNIT_BYTES < TIGHTER_AT_MOST * len(numbers):
+        tight = lzma.compress(plain, lzma.FORMAT_RAW, filters=LZMA)
+        if len(tight) < len(numbers):
+            flags, numbers = flags | TIGHT, tight
+    return _Told(bytes([flags]) + differences, numbers, moved)
 
 
 def _read(told: bytes, frame: Frame) -> tuple[Lines, Frame]:
@@ -302,11 +339,12 @@ def _read(told: bytes, frame: Frame) -> tuple[Lines, Frame]:
     if flags & DIFFERS:
         numbers = _Numbers(rest)
         end = next(numbers) + numbers.at
-        runs, new, odd = _read_lines(_inflate(rest[numbers.at : end], frame.example))
+        runs, new, odd = _read_lines(inflate(rest[numbers.at : end], frame.example))
         rest = rest[end:]
         if runs:
             frame = frame.rearranged(runs, new)
-    values = _read_numbers(_inflate(rest), SIZES[flags >> SIZE_SHIFT], frame)
+    plain = lzma.decompress(rest, lzma.FORMAT_RAW, filters=LZMA) if flags & TIGHT else inflate(rest)
+    values = _read_numbers(plain, SIZES[flags >> SIZE_SHIFT & 3], frame)
     lines = Lines(frame.heads, values, odd, bool(flags & BARE), bool(flags & ENDS))
     return lines, Frame(frame.heads, values, frame.counts_on)
 
@@ -359,8 +397,8 @@ def _read_lines(section: bytes) -> tuple[list[Run], list[str], dict[int, str]]:
     return runs, texts[:told], dict(zip(places, texts[told:], strict=False))
 
 
-def _tell_numbers(values: Sequence[float], frame: Frame) -> tuple[int, bytes]:
-    """The size of the differences, and the numbers."""
+def _tell_numbers(values: Sequence[float], frame: Frame) -> tuple[int, bytes, int]:
+    """The size of the differences, the numbers, and how many differ."""
     fractions = _fractions(values)
     risen = list(map(sub, _without(values, fractions), frame.whole))
     steps = list(map(int, map(sub, risen, map(mul, [0.0, *risen], frame.counts_on))))
@@ -368,7 +406,8 @@ def _tell_numbers(values: Sequence[float], frame: Frame) -> tuple[int, bytes]:
     others = sorted(set(fractions).symmetric_difference(frame.fractions))
     ways = (place - before - 1 for before, place in pairwise([-1, *others]))
     mixed = _mixed([values[place] for place in fractions], [frame.values[place] for place in fractions])
-    return size, _deflate(_varints([len(others), *ways]) + _by_weight(differences, 1 << size) + _by_weight(mixed, 8))
+    plain = _varints([len(others), *ways]) + _by_weight(differences, 1 << size) + _by_weight(mixed, 8)
+    return size, plain, len(steps) - steps.count(0)
 
 
 def _read_numbers(told: bytes, size: str, frame: Frame) -> list[float]:
@@ -482,12 +521,12 @@ def _signed(number: int) -> int:
     return -(number + 1 >> 1) if number & 1 else number >> 1
 
 
-def _deflate(plain: bytes, example: bytes = b"") -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, example)
+def deflate(plain: bytes, example: bytes = b"", level: int = 9) -> bytes:
+    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, example)
     return packer.compress(plain) + packer.flush()
 
 
-def _inflate(packed: bytes, example: bytes = b"") -> bytes:
+def inflate(packed: bytes, example: bytes = b"") -> bytes:
     return zlib.decompressobj(-zlib.MAX_WBITS, example).decompress(packed)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from collector import batches, pages
 from collector.batches import NO_ANSWER, PATIENCE_SECONDS, Item, key_of, read_key
+from collector.codec import UNIT_BYTES
 from collector.errors import LateError, TooLargeError
 from collector.item import (
-    UNIT_BYTES,
     Before,
     Stored,
     earlier_of,
