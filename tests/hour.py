@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from collector import batches, pages, pipeline, store
-from collector.codec import UNIT_BYTES
+from collector.frames import UNIT_BYTES
 from collector.item import NOTHING_BEFORE, item_bytes
 from collector.outcome import Outcome
 from collector.scrape import Page

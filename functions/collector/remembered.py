@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from collector.batches import Item, read_key
-from collector.codec import deflate, inflate
 from collector.findings import hints
+from collector.packing import deflate, inflate
 from collector.verdict import NO_MEMORY, Finding, Health, Memory
 
 EPOCH = datetime.fromtimestamp(0, UTC)

@@ -8,8 +8,8 @@ from typing import Any
 
 from collector import batches, pages
 from collector.batches import NO_ANSWER, PATIENCE_SECONDS, Item, key_of, read_key
-from collector.codec import UNIT_BYTES
 from collector.errors import LateError, TooLargeError
+from collector.frames import UNIT_BYTES
 from collector.item import (
     Before,
     Stored,

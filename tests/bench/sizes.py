@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "functions"), str(ROOT / "tests")]
 from tests.bench.fleet import neighbour  # noqa: E402
 
 from collector import batches, codec, pages, store  # noqa: E402
-from collector.codec import UNIT_BYTES  # noqa: E402
+from collector.frames import UNIT_BYTES  # noqa: E402
 from collector.item import item_bytes, item_of  # noqa: E402
 from collector.outcome import Outcome  # noqa: E402
 from hour import Hour, hour  # noqa: E402

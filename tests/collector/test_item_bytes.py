@@ -14,8 +14,8 @@ import pytest
 
 from collector import batches, store
 from collector.backoff import State
-from collector.codec import UNIT_BYTES
 from collector.errors import DeadlineError
+from collector.frames import UNIT_BYTES
 from collector.item import item_bytes
 from collector.outcome import Outcome
 from dynamodb_local import write_units
