@@ -80,6 +80,10 @@ class Series:
         parts = self.parts(at, suffix)
         if not parts:
             return None
+        if len(parts) == 1:  # as on most servers, and folded it is itself
+            [indexes] = parts.values()
+            value = at.total(indexes)
+            return None if value is None else value * self.scale
         known = {part: value for part, indexes in parts.items() if (value := at.total(indexes)) is not None}
         return self.across(known, at) * self.scale if known else None
 
@@ -235,11 +239,14 @@ class Mean:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """A histogram over all the series that its source selects."""
+    """A histogram over all the series that its source selects; its count alone where no quantile is asked for."""
 
     histogram: Series
 
     def read(self, at: Reading) -> Distribution | None:
+        if not at.quantiles:
+            count = self._unscaled.read(at, "_count")
+            return None if count is None else Distribution(count=count)
         bounds, series = self._buckets(at)
         counts = [sum(of_bound) for of_bound in zip(*(at.pick(indexes) for indexes in series), strict=True)]
         cumulative = dict(zip(bounds, counts, strict=True))
@@ -249,6 +256,10 @@ class Histogram:
             return None
         total = self.histogram.read(at, "_sum")
         return Buckets(cumulative, total=math.nan if total is None else total).summarise(at.quantiles)
+
+    @cached_property
+    def _unscaled(self) -> Series:
+        return replace(self.histogram, scale=1.0)
 
     def _buckets(self, at: Reading) -> tuple[Sequence[float], Sequence[Indexes]]:
         """Upper bounds, and for each series its buckets: only bounds that all of them have can be added."""
