@@ -1,8 +1,11 @@
 """What an hour of a server takes in the table: no more than it may, everything counted."""
 
+import time
+
 import pytest
 
-from hour import hour
+from collector import pages, store
+from hour import hour, scrape
 from maturing import Life, matured
 from support import PAGES
 
@@ -59,3 +62,14 @@ def test_lines_are_shared_in_as_few_bytes_as_are_counted(table):
     one = hour(Life(ONE_RANK.read_bytes()), "sglang", 30)
     [lines] = one.shared
     assert lines.bytes <= 7 * 1024
+
+
+def test_pages_that_just_fit_a_unit_are_read_back_byte_for_byte(table):
+    life = matured(ONE_RANK.read_bytes(), 1_000)
+    for minute in range(12):
+        outcome = scrape(life.page, "sglang", "server-017", minute)
+        pages.forget()
+        following = outcome.target.model_copy(update={"slot_ms": outcome.target.slot_ms + 60_000})
+        before = store.read_befores([following], time.monotonic() + 5)[following.key]
+        assert before.told.lines.page() == outcome.page == life.page
+        life.serve(300)

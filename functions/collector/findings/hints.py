@@ -146,4 +146,4 @@ _KEYS = {text: key for key, by_engine in HINTS.items() for text in by_engine.val
 
 def key(hint: str | None) -> str | None:
     """Where a hint stands, or one with the same words."""
-    return _KEYS[hint] if hint else None
+    return _KEYS.get(hint) if hint else None
