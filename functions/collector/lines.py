@@ -3,6 +3,7 @@
 Any text can be taken apart so, whatever it says, and be put together again byte for byte.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ SPELLINGS_KEPT = 50_000
 # With more digits before the point, Prometheus' Python library writes an exponent.
 # https://github.com/prometheus/client_python/blob/master/prometheus_client/utils.py
 DIGITS_AT_MOST = 6
+_find_whole_number = re.compile(rb" [0-9]++(\.0)?+\n").search
 _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
 
@@ -69,7 +71,9 @@ class Lines:
     @classmethod
     def known(cls, page: bytes, heads: Heads, values: Sequence[float]) -> Self:
         """As `of`, for a page whose lines and numbers have been read already."""
-        lines = cls(heads, values, bare=b".0\n" not in page, ends=page.endswith(b"\n"))
+        whole_number = _find_whole_number(page)
+        is_bare = whole_number is not None and whole_number[1] is None
+        lines = cls(heads, values, bare=is_bare, ends=page.endswith(b"\n"))
         return lines if lines.page() == page else cls.of(page)
 
     def page(self) -> bytes:
