@@ -106,7 +106,7 @@ def item_of(outcome: Outcome) -> Item:
         item["wire"] = _number(facts.wire_bytes)
         if outcome.snapshot.interval:
             item["earlier"] = _number(target.slot_ms - outcome.before_slot_ms)
-    return item | dict(_headlines(outcome))
+    return item | {name: {"N": number} for name, number in headlines(outcome)}
 
 
 def with_page(item: Item, blob: bytes, is_anchor: bool) -> Item | None:
@@ -144,7 +144,8 @@ def _number(value: float) -> dict[str, Any]:
     return {"N": str(value)}
 
 
-def _headlines(outcome: Outcome) -> Iterator[tuple[str, dict[str, Any]]]:
+def headlines(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """What the server says of them: names and numbers of four digits."""
     if outcome.snapshot is None:
         return
     system, cache, interval = outcome.snapshot.system_metrics, outcome.snapshot.cache_metrics, outcome.snapshot.interval
@@ -158,7 +159,7 @@ def _headlines(outcome: Outcome) -> Iterator[tuple[str, dict[str, Any]]]:
         "ttft": first_token.p95.value if first_token and first_token.p95 else None,
     }.items():
         if value is not None:
-            yield name, {"N": f"{value:.{HEADLINE_DIGITS}g}"}
+            yield name, f"{value:.{HEADLINE_DIGITS}g}"
 
 
 def read_before(item: Item, told: Told | UnreadableError | None) -> Before:

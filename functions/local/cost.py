@@ -61,6 +61,7 @@ class Measured:
     shared_lines_bytes: int = 6_810  # written once for all servers alike
     target_bytes: int = 180  # in a message
     registration_bytes: int = 245  # in the registry
+    fleet_line_bytes: int = 50  # in a shard's item of sixteen
     schedule_log_bytes: int = 950
     worker_log_bytes: int = 1_000
     # Of a whole processor, reading and writing included.
@@ -79,7 +80,7 @@ class Assumed:
     lambda_log_bytes: int = 700
     item_overhead_bytes: int = 100  # DynamoDB's own, which storage counts and writing does not
     pollers: int = 5  # with which Lambda reads a queue, each asking for up to 20 s when there is nothing
-    metrics: int = 11
+    metrics: int = 18
     # 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
     gib_per_processor: float = 1_769 / 1_024
 
@@ -130,7 +131,7 @@ def traffic(targets: int, interval_seconds: int) -> Traffic:
             ticks[slots.tick(slot_ms)].append(Due(position, slot_ms, json))
     counts: Counter[str] = Counter()
     for due in ticks.values():
-        packed = messages.pack(due, slots.shard_count(targets))
+        packed = messages.pack(due, slots.shard_count(targets, interval_seconds))
         counts["scrapes"] += len(due)
         counts["messages"] += len(packed)
         calls = math.ceil(len(packed) / messages.MESSAGES_PER_CALL)
@@ -168,6 +169,8 @@ def bill(targets: int, interval_seconds: int, stored: Stored) -> list[Line]:
         Line("DynamoDB: previous scrapes and anchors read", PRICES["read"], sent.scrapes * READ_UNITS),
         Line("DynamoDB: registry read each minute", PRICES["read"], TICKS * registry_read_units(targets)),
         Line("DynamoDB: ticks claimed", PRICES["write"], TICKS),
+        Line("DynamoDB: fleet view written", PRICES["write"], sent.messages * fleet_write_units(sent)),
+        Line("DynamoDB: fleet view read before", PRICES["read"], sent.messages / 2),
         Line(f"DynamoDB: {days} days of scrapes kept", PRICES["table"], kept / GB),
         Line("SQS: sent, received, deleted", PRICES["queue"], sent.send_requests + receives + invocations),
         Line("Lambda: invocations of Worker", PRICES["invocation"], invocations),
@@ -211,6 +214,11 @@ def comparing(targets: int, interval_seconds: int) -> float:
 
 def registry_read_units(targets: int) -> float:
     return max(0.5, read_units(targets * MEASURED.registration_bytes))
+
+
+def fleet_write_units(sent: Traffic) -> float:
+    """Of a message's shard, on average: sizes lie on both sides of a whole unit."""
+    return max(1, sent.scrapes / sent.messages * MEASURED.fleet_line_bytes / KIB + 0.5)
 
 
 LINE = "{:54}{:>18}{:>12}{:>18}{:>12}"

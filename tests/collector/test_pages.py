@@ -39,16 +39,16 @@ def collect(body, slot_ms=NOW_MS, instance_id="sglang-001", **changes):
     return outcome
 
 
-def stored(name):
+def in_table(name):
     return boto3.resource("dynamodb").Table(name)
 
 
 def shared():
-    return stored("shapes").scan()["Items"]
+    return in_table("shapes").scan()["Items"]
 
 
 def blob(slot_ms, instance_id="sglang-001"):
-    item = stored("snapshots").get_item(Key={"instance_id": instance_id, "slot": slot_ms})["Item"]
+    item = in_table("snapshots").get_item(Key={"instance_id": instance_id, "slot": slot_ms})["Item"]
     return bytes(item["blob"])
 
 
@@ -70,7 +70,7 @@ def test_pages_in_another_order_are_told_from_the_lines_that_were_kept_first(tab
 
 
 def lose(slot_ms):
-    stored("snapshots").delete_item(Key={"instance_id": "sglang-001", "slot": slot_ms})
+    in_table("snapshots").delete_item(Key={"instance_id": "sglang-001", "slot": slot_ms})
 
 
 def replace_anchor(slot_ms):
@@ -79,7 +79,7 @@ def replace_anchor(slot_ms):
 
 def lose_shared(slot_ms):
     [item] = shared()
-    stored("shapes").delete_item(Key={"id": item["id"]})
+    in_table("shapes").delete_item(Key={"id": item["id"]})
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_page_whose_ground_is_gone_is_an_error_of_its_own(table, happens, word
         raise stored.told
     assert recall(stored) is None
     assert stored.health.status == "stalled"  # the same page a minute later
-    [item] = [one for one in stored("snapshots").scan()["Items"] if one["slot"] == NOW_MS + MINUTE_MS]
+    [item] = [one for one in in_table("snapshots").scan()["Items"] if one["slot"] == NOW_MS + MINUTE_MS]
     assert item["run"] == 3
 
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_told_anew_by_the_next_scrape(table):
 def test_an_anchor_outlasts_what_is_told_from_it(table):
     collect(PAGE)
     collect(PAGE, NOW_MS + MINUTE_MS)
-    anchor, last = sorted(stored("snapshots").scan()["Items"], key=lambda item: item["slot"])
+    anchor, last = sorted(in_table("snapshots").scan()["Items"], key=lambda item: item["slot"])
     assert anchor["expires_at"] > last["expires_at"]
 
 
@@ -143,7 +143,7 @@ def test_shared_lines_are_kept_on_with_a_write_a_month(dynamodb):
 
 def test_shared_lines_outlast_all_that_is_told_from_them(table):
     collect(PAGE, retention_days=365)
-    [item], [page] = shared(), stored("snapshots").scan()["Items"]
+    [item], [page] = shared(), in_table("snapshots").scan()["Items"]
     assert item["expires_at"] > page["expires_at"]
 
 
@@ -226,7 +226,7 @@ def test_a_day_of_churn_comes_back_and_takes_few_writes(table):
 
 def test_a_form_of_before_is_still_compared_with(table):
     collect(PAGE)
-    stored("snapshots").update_item(
+    in_table("snapshots").update_item(
         Key={"instance_id": "sglang-001", "slot": NOW_MS},
         UpdateExpression="SET #blob = :blob",
         ExpressionAttributeNames={"#blob": "blob"},

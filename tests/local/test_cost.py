@@ -6,9 +6,12 @@ import sys
 import boto3
 import pytest
 
-from collector import messages, registry
+from collector import messages, registry, shards
 from collector.exposition import parse
+from collector.item import item_bytes as stored_bytes
+from collector.shards import Shard
 from collector.targets import Registration
+from fleet_lines import instance_names, line
 from handlers import schedule
 from hour import hour
 from local import cost, others
@@ -62,6 +65,12 @@ def test_a_registration_is_kept_in_as_many_bytes_as_are_counted(table):
     labels = sum(len(name) + len(value) for name, value in LABELS.items())
     plain = {name: value for name, value in item.items() if value.keys() & {"S", "N"}}
     assert cost.MEASURED.registration_bytes == near(item_bytes(plain) + len("labels") + labels + len("enabled") + 1)
+
+
+def test_a_line_of_the_fleet_view_is_kept_in_as_many_bytes_as_are_counted():
+    lines = [line(name) for name in instance_names(16)]
+    shard_bytes = stored_bytes(shards.with_lines(Shard(60, 64, 17), None, lines))
+    assert cost.MEASURED.fleet_line_bytes == near(shard_bytes / 16)
 
 
 def test_a_tick_logs_as_many_bytes_as_are_counted(table, monkeypatch, capsys, caplog):
