@@ -16,7 +16,7 @@ from collector.engines.tables import Table, read
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
 from collector.sections import CacheMetrics, RequestMetrics, SystemMetrics
-from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot
+from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot, VersionRange
 from collector.targets import Target
 
 
@@ -80,12 +80,21 @@ class Engine:
         quantiles: Collection[str] = tuple(QUANTILES),
     ) -> tuple[Interval, Moves]:
         """What happened between two pages of a server, `seconds` after each other."""
-        change = compare.compare(earlier, later)
-        page = self._page_of(later.layout)
-        before = Reading(self._page_of(earlier.layout), earlier.values)
+        page, page_before = self._page_of(later.layout), self._page_of(earlier.layout)
+        change = compare.compare(earlier, later, self._other_release(page_before, page))
+        before = Reading(page_before, earlier.values)
         moves = self.between.read_moves(before, Reading(page, later.values), change, seconds)
         risen = Reading(page, change.values, quantiles=quantiles)
         return self.between.read_interval(risen, change, since, seconds), moves
+
+    def _other_release(self, before: Page, now: Page) -> str | None:
+        """Why a server must be of another release than before; None where it may be the same, or several are shown."""
+        if before is now or not self.releases or any(group.worker for group in (*before.groups, *now.groups)):
+            return None
+        was, is_now = before.version_range, now.version_range
+        if not self.releases.differ(was, is_now):
+            return None
+        return f"its families are of release {_words(is_now)}, and were of {_words(was)}"
 
     def _page_of(self, layout: Layout) -> Page:
         page = self._pages.get(layout)
@@ -108,3 +117,9 @@ class Engine:
             worker=group.worker or None,
             **read(self.rank, replace(at, group=group)),
         )
+
+
+def _words(version: VersionRange) -> str:
+    at_least = f"{version.at_least} or newer" if version.at_least else None
+    before = f"before {version.before}" if version.before else None
+    return ", ".join(filter(None, (at_least, before)))
