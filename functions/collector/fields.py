@@ -131,6 +131,15 @@ class Fields:
         return "interval" in self.roots or THROUGHPUT in self.texts
 
     @cached_property
+    def needed(self) -> frozenset[str] | None:
+        """What of the engine's tables; None for all."""
+        if "missing" in self.roots:
+            return None
+        paths = [column.path for column in self.columns if isinstance(column, Typed)]
+        more = ["interval.generated_tokens_per_second"] if THROUGHPUT in self.texts else []
+        return frozenset([*(path[0] for path in paths), *(".".join(path[:2]) for path in paths), *more])
+
+    @cached_property
     def detail(self) -> Detail:
         """The quantiles that are asked for."""
         of_life, of_interval = set[str](), set[str]()
@@ -138,6 +147,10 @@ class Fields:
             if isinstance(column, Typed):
                 (of_interval if column.path[0] == "interval" else of_life).update(QUANTILES.keys() & {*column.path})
         return Detail(tuple(of_life), tuple(of_interval))
+
+    @cached_property
+    def need_findings(self) -> bool:
+        return any(column.path[:2] == ("health", "findings") for column in self.columns if isinstance(column, Typed))
 
     @cached_property
     def of_interval(self) -> set[str]:
@@ -155,7 +168,7 @@ class Fields:
     def read(self, sources: Sources) -> dict[str, Value]:
         return {column.text: column.read(sources) for column in self.columns}
 
-    def headlines(self, item: Mapping[str, Any], health: BaseModel | None) -> dict[str, Value]:
+    def headlines(self, item: Mapping[str, Any], health: Any) -> dict[str, Value]:
         """What an item says without its page; None for all else."""
         sources = Sources({"health": health}, None)
         return {

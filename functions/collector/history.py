@@ -133,7 +133,7 @@ class Walk:
         if "scrape" in fields.roots:
             names |= {"wire"}
         if "health" in fields.roots:
-            names |= {"health", "memory", "findings"}
+            names |= {"health", "memory", *["findings"] * fields.need_findings}
         if self._span.step_ms and fields.need_interval:
             names |= {"memory"}
         return names

@@ -22,6 +22,7 @@ from collector.outcome import EMPTY_PAGE
 from collector.pages import Told
 from collector.snapshot import ScrapeFacts
 from collector.timespan import iso
+from collector.verdict import Health
 
 NO_SCRAPE, NOT_READ, UNREADABLE_PAGE = "no_scrape", "not_read", "unreadable_page"
 NOT_READ_WORDS = "the step has more scrapes than are read at once: ask for shorter steps"
@@ -112,17 +113,19 @@ class Rows:
         """Most pages have the lines of the one before, so their values stand as that one's do."""
         return self.before.exposition.earlier(told.lines) if self.before else parse(told.lines.page())
 
-    def _without_page(self, item: Item, health: Any) -> dict[str, Value]:
+    def _without_page(self, item: Item, health: Health | Mapping[str, str] | None) -> dict[str, Value]:
         """A step's interval is not the one that an item's headlines are of."""
         values = self.fields.headlines(item, health)
         if self.step_ms:
             values |= {text: None for text in values if text in self.fields.of_interval}
         return values
 
-    def _health(self, group: Group) -> Any:
-        if "health" not in self.fields.roots or not group.items:
+    def _health(self, group: Group) -> Health | Mapping[str, str] | None:
+        """Of the last scrape, good or failed; its status alone where it is of a release that kept no more."""
+        last = group.items[-1] if group.items else None
+        if last is None or "health" not in self.fields.roots:
             return None
-        return read_stored(group.items[-1], None).health
+        return read_stored(last, None).health or {"status": last["health"]["S"]} if "health" in last else None
 
     def _parts(self, page: Page, interval: Interval | None) -> dict[str, Any]:
         if not self.fields.need_snapshot:
@@ -138,7 +141,9 @@ class Rows:
             first_bad_lines=tuple(str(line) for line in exposition.bad_lines),
         )
         engine = reading.engine(stored.target.engine)
-        snapshot = engine.read_snapshot(exposition, stored.target, stored.scraped_at, facts, self.fields.detail.of_life)
+        snapshot = engine.read_snapshot(
+            exposition, stored.target, stored.scraped_at, facts, self.fields.detail.of_life, self.fields.needed
+        )
         read = reading.Reading(exposition, snapshot, interval, None)
         return dict(read.with_verdict(None))
 
@@ -156,7 +161,12 @@ class Rows:
             return None, f"the page before is {timedelta(seconds=round(seconds))} older"
         engine = reading.engine(page.stored.target.engine)
         interval, _ = engine.read_interval(
-            before.exposition, page.exposition, before.stored.scraped_at, seconds, self.fields.detail.of_interval
+            before.exposition,
+            page.exposition,
+            before.stored.scraped_at,
+            seconds,
+            self.fields.detail.of_interval,
+            self.fields.needed,
         )
         if interval.restarted and compare.is_same_process(before.exposition, page.exposition):
             return None, "its counts fell, and the process is the same: the slots are not in the order of the pages"

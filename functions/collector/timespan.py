@@ -76,9 +76,8 @@ class Span:
     def ends(self, after_ms: int) -> Iterator[int]:
         """The ends of the steps after one of them, or after the start; the last may be shorter than the others."""
         assert self.step_ms
-        done = (after_ms - self.start_ms) // self.step_ms
-        end_ms = self.start_ms + done * self.step_ms
-        while end_ms < self.end_ms:
+        end_ms = after_ms - (after_ms - self.start_ms) % self.step_ms
+        while max(end_ms, after_ms) < self.end_ms:
             end_ms = min(end_ms + self.step_ms, self.end_ms)
             yield end_ms
 

@@ -133,7 +133,7 @@ def read_raw(
     engine: Annotated[Engine, Path()],
     instance_id: Annotated[InstanceId, Path()],
     at: Annotated[str, Query(description=f"The last page of that time or before: {MOMENT}.")] = "now",
-) -> Response[str] | Response[bytes]:
+) -> Response[str]:
     try:
         at_ms = read_moment(at, _next_second_ms())
     except ValueError as exc:
@@ -149,22 +149,30 @@ def read_raw(
     return _page(told.lines.page(), {"X-Scraped-At": iso(scraped_at_ms(item))})
 
 
-def _page(page: bytes, headers: dict[str, str]) -> Response[str] | Response[bytes]:
+def _page(page: bytes, headers: dict[str, str]) -> Response[str]:
     """As text where it is text, for that is the shortest; packed where it would not fit an answer."""
     try:
         text = page.decode()
         if bytes_in_answer(text) <= ANSWER_BYTES_AT_MOST:
             return Response(200, EXPOSITION, text, headers)
     except UnicodeDecodeError:
-        if _bytes_as_base64(page) <= ANSWER_BYTES_AT_MOST:
-            return Response(200, EXPOSITION, page, headers)
+        if answer := _of_bytes(page, headers):
+            return answer
     packed = gzip.compress(page, 6, mtime=0)
-    if "gzip" in _header("accept-encoding") and _bytes_as_base64(packed) <= ANSWER_BYTES_AT_MOST:
-        return Response(200, EXPOSITION, packed, headers | {"Content-Encoding": "gzip"})
-    words = (
-        f"the page has {len(page):,} bytes, more than fit an answer: ask with Accept-Encoding: gzip, or for its fields"
-    )
+    if "gzip" in _header("accept-encoding") and (answer := _of_bytes(packed, headers | {"Content-Encoding": "gzip"})):
+        return answer
+    words = f"the page has {len(page):,} bytes, and an answer no room for it: ask with Accept-Encoding: gzip"
     return refuse(422, "answer_too_large", words)
+
+
+def _of_bytes(body: bytes, headers: dict[str, str]) -> Response[str] | None:
+    """None where there is no room for it."""
+    text = base64.b64encode(body).decode()
+    if len(text) > ANSWER_BYTES_AT_MOST:
+        return None
+    answer = Response(200, EXPOSITION, text, headers)
+    answer.base64_encoded = True  # given bytes, Powertools would want text in them to check
+    return answer
 
 
 def _render(walk: Walk, limit: int, is_csv: bool) -> tuple[list[str], int | None]:
@@ -259,10 +267,6 @@ def _accepts(media_type: str) -> bool:
 
 def _header(name: str) -> str:
     return router.current_event.headers.get(name) or ""
-
-
-def _bytes_as_base64(body: bytes) -> int:
-    return 4 * -(-len(body) // 3)
 
 
 def _next_second_ms() -> int:
