@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 import collector.dynamodb
-from collector import batches, connections, messages, pages, pipeline
+from collector import batches, connections, members, messages, pages, pipeline
 from faulty_dynamodb import FaultyDynamoDb
 from local.aws import TABLE_PROPERTIES, EmbeddedAws
 from local.template import Template
@@ -93,6 +93,7 @@ def forget_clients() -> None:
     collector.dynamodb.client.cache_clear()
     batches.client.cache_clear()
     pages.forget()
+    members.forget()
 
 
 @pytest.fixture(scope="session")
@@ -105,10 +106,10 @@ def aws() -> Iterator[EmbeddedAws]:
 
 @pytest.fixture
 def dynamodb(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyDynamoDb]:
-    """What the store talks to: a DynamoDB that can be made to fail, with an empty table."""
-    tables = {f"{name.upper()}_TABLE": f"{name.lower()}-{uuid.uuid4()}" for name in ("Snapshots", "Shapes")}
-    for name, table in zip(("Snapshots", "Shapes"), tables.values(), strict=True):
-        properties = Template().tables()[name]
+    """What the store talks to: a DynamoDB that can be made to fail, with empty tables."""
+    declared = Template().tables()
+    tables = {f"{name.upper()}_TABLE": f"{name.lower()}-{uuid.uuid4()}" for name in declared}
+    for properties, table in zip(declared.values(), tables.values(), strict=True):
         aws.client().create_table(
             TableName=table, **{key: properties[key] for key in TABLE_PROPERTIES if key in properties}
         )

@@ -173,6 +173,7 @@ def test_a_wrong_field_is_named(invoke, event):
     [
         pytest.param("health", {"status": "ok"}, id="health"),
         pytest.param("openapi", {"openapi": "3.1.0"}, id="openapi"),
+        pytest.param("fleet", {"targets": [], "complete": True}, id="fleet"),
     ],
 )
 def test_the_other_events_are_answered(name, part, invoke, event):
@@ -236,6 +237,7 @@ def test_a_function_with_a_threshold_that_cannot_be_says_so_and_does_nothing(
 def test_no_event_file_is_left_out():
     assert {path.stem for path in (ROOT / "events").glob("*.json")} == {
         "collect",
+        "fleet",
         "health",
         "metrics-endpoint",
         "metrics-newest",

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import batches, item, pages, pipeline, policy, registry, scrape, store
+from collector import batches, fleet, item, members, pages, pipeline, policy, registry, scrape, store
 from collector.thresholds import DEFAULT
 from handlers import api, worker
 
@@ -187,16 +187,29 @@ def test_the_role_of_the_api_may_write_its_log_and_a_scrape_read_back_and_keep_t
         ("Allow", actions(*API_CALLS), {"!GetAtt": "Snapshots.Arn"}),
         ("Allow", actions(*SHAPES_CALLS), {"!GetAtt": "Shapes.Arn"}),
         ("Allow", actions(*calls(registry)), {"!GetAtt": "Targets.Arn"}),
+        ("Allow", "dynamodb:Query", {"!GetAtt": "Targets.Arn"}),
     ]
 
 
-def test_the_role_may_touch_the_registered_targets_and_nothing_else_of_their_table():
-    [statement] = next(policy for policy in RESOURCES["ApiRole"]["Policies"] if policy.get("PolicyName") == "targets")[
-        "PolicyDocument"
-    ]["Statement"]
-    assert statement["Condition"] == {
-        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [registry.PARTITION]},
-    }
+@pytest.mark.parametrize(
+    ("role", "partitions"),
+    [
+        pytest.param("ApiRole", [registry.PARTITION, members.PARTITION], id="the-registry-and-the-view"),
+        pytest.param("WorkerRole", [members.PARTITION], id="the-view-alone"),
+    ],
+)
+def test_a_role_may_touch_its_part_of_the_targets_table_and_nothing_else_of_it(role, partitions):
+    conditions = [
+        statement["Condition"]
+        for policy in RESOURCES[role]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Resource"] == {"!GetAtt": "Targets.Arn"}
+    ]
+    assert conditions == [{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [each]}} for each in partitions]
+
+
+def test_the_fleet_view_is_written_and_read_by_no_other_calls_than_the_roles_allow():
+    assert calls(fleet) == {"put_item", "query"}
 
 
 def test_the_role_of_the_worker_may_read_and_write_scrapes_and_take_from_the_queue():
@@ -204,6 +217,7 @@ def test_the_role_of_the_worker_may_read_and_write_scrapes_and_take_from_the_que
         ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "WorkerLogs.Arn"}),
         ("Allow", actions(*WORKER_CALLS), {"!GetAtt": "Snapshots.Arn"}),
         ("Allow", actions(*SHAPES_CALLS), {"!GetAtt": "Shapes.Arn"}),
+        ("Allow", actions("batch_get_item", "put_item"), {"!GetAtt": "Targets.Arn"}),
         ("Allow", ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], {"!GetAtt": "Queue.Arn"}),
     ]
 

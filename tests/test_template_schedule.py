@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector import messages, registry, slots, ticks
+from collector import members, messages, registry, slots, ticks
 from handlers import schedule
 from test_template import RESOURCES, ROOT, TEMPLATE
 
@@ -45,10 +45,14 @@ def test_the_role_may_do_what_the_code_calls_on_the_keys_that_it_uses():
     assert (read["Action"], read["Resource"]) == ("dynamodb:Query", {"!GetAtt": "Targets.Arn"})
     assert read["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [registry.PARTITION]}}
     assert (claim["Action"], claim["Resource"]) == ("dynamodb:PutItem", {"!GetAtt": "Targets.Arn"})
-    assert claim["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [ticks.PARTITION]}}
+    assert claim["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [members.PARTITION, ticks.PARTITION]}
+    }
     assert send == {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": {"!GetAtt": "Queue.Arn"}}
-    calls = [re.findall(r"client\(\)\.(\w+)\(", Path(module.__file__).read_text()) for module in (ticks, messages)]
-    assert calls == [["put_item"], ["send_message_batch"]]
+    calls = [
+        re.findall(r"client\(\)\.(\w+)\(", Path(module.__file__).read_text()) for module in (ticks, members, messages)
+    ]
+    assert calls == [["put_item"], ["put_item"], ["send_message_batch"]]
 
 
 def test_only_this_accounts_schedules_may_call_the_function_and_nothing_else():

@@ -226,9 +226,7 @@ class Columns:
             add_le(le)
             add_written(value)
         all_series += repeat(series, len(les) - len(all_series))
-        bounds = _read_bounds(les)
-        self.is_plain = self.is_plain and bounds is les
-        self.add(all_series, bounds, read_numbers(written))
+        self.add(all_series, _read_bounds(les), read_numbers(written))
 
     def _start_run(self, name: str, block: str) -> tuple[dict[str, str], str | None, str, str]:
         """A bucket's other labels and its bound, and the text of its line up to the bound and from there to the value.

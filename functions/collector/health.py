@@ -74,7 +74,7 @@ def stale(
     health: Health, scraped_at: datetime, interval_seconds: int, at: datetime, rules: Thresholds = DEFAULT
 ) -> Health:
     """The verdict as it reads now. Where the collector has been silent for too long, that comes before the last one."""
-    silent_since = scraped_at + timedelta(seconds=rules.stale_intervals * interval_seconds)
+    silent_since = silence(scraped_at, interval_seconds, rules)
     if at <= silent_since:
         return health
     seconds = (at - scraped_at).total_seconds()
@@ -86,6 +86,11 @@ def stale(
         {"seconds_since_scrape": seconds, "interval_seconds": interval_seconds, "last_status": health.status},
     )
     return Health(status="stale", since=silent_since, findings=worst_first((finding, *health.findings)))
+
+
+def silence(scraped_at: datetime, interval_seconds: int, rules: Thresholds) -> datetime:
+    """When a scrape that nothing followed is too old to go by."""
+    return scraped_at + timedelta(seconds=rules.stale_intervals * interval_seconds)
 
 
 def _moved(now: Snapshot, interval: Interval | None, moves: Moves | None, memory: Memory, at_ms: int) -> Memory:

@@ -19,6 +19,7 @@ from collector.timespan import Span
 
 # Of one walk; DynamoDB's answers have 1 MB at most.
 QUERIES_AT_MOST = 10
+ROWS_OF_A_WALK = 1000
 # What is worked on at once: rows, pages, and the bytes that those are stored in.
 ROWS_AT_ONCE, PAGES_AT_ONCE, BYTES_AT_ONCE = 500, 100, 256 * 1024
 # With longer steps, most pages are in the middle of one.
@@ -179,6 +180,18 @@ class Walk:
                 told = pages.read_pages(found[:1], store.table_name(), _soon())
                 self._rows.begin(found[0], told.get(read_key(found[0])))
                 return
+
+
+def whole(question: Question, now_ms: int) -> Iterator[Row]:
+    """All rows, in as many walks as that takes. Raises NO_ANSWER and UnprocessedError."""
+    position: int | None = None
+    while True:
+        walk = Walk(question, position, ROWS_OF_A_WALK, now_ms)
+        rows = list(islice(walk, ROWS_OF_A_WALK))
+        yield from (row for _, row in rows)
+        position = rows[-1][0] if len(rows) == ROWS_OF_A_WALK else walk.position
+        if position is None:
+            return
 
 
 def newest_page(instance_id: str, engine: str, at_ms: int) -> tuple[Item, Told | UnreadableError] | None:

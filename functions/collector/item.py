@@ -12,8 +12,8 @@ follows from the page is read off the page again.
 | `blob` | the page, see `codec` |
 | `earlier` | of the page that it was compared with: ms from its slot to this one |
 | `code`, `error` | why there is no page, or `empty_page`; absent when all went well |
-| `health`, `findings` | the server's status, and compressed JSON of what was found, but for the hints |
-| `memory` | what else is carried from scrape to scrape: JSON of `Memory`, times in ms before `scraped_at` |
+| `health`, `findings` | the server's status, and what was found, see `remembered` |
+| `memory` | what else is carried from scrape to scrape, see `remembered` |
 | `failures`, `retry_at` | of `backoff`: failures in a row, and until when slots are passed over, ms since 1970 |
 | `interval` | seconds to the next slot, of a registered server |
 | `run`, `wait`, `kv`, `tps` | headlines: requests running and waiting, share of the KV pool in use, tokens per second |
@@ -23,33 +23,25 @@ follows from the page is read off the page again.
 A headline that the server does not say is absent.
 """
 
-import json
 import os
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Self
-
-from pydantic import TypeAdapter
 
 from collector.backoff import NO_FAILURES, State
 from collector.batches import Item, key_of, read_key
 from collector.codec import UnreadableError
 from collector.outcome import Outcome
 from collector.pages import ANCHOR_OUTLASTS_SECONDS, Told
+from collector.remembered import EPOCH, read_health, read_memory, tell_health, tell_memory
 from collector.targets import Key, Target
-from collector.verdict import NO_MEMORY, Finding, Health, Memory
+from collector.verdict import NO_MEMORY, Health, Memory
 
 ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names included
-UNIT_BYTES = 1024
 ERROR_CHARACTERS = 500
 DAY_SECONDS = 86_400
 HEADLINE_DIGITS = 4
-EPOCH = datetime.fromtimestamp(0, UTC)
-# Fields of `Memory` that are told otherwise: in `health`, in `failures`, or by there being a page.
-TOLD_ELSEWHERE = {"status", "last_good_slot_ms"}
-FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +94,8 @@ def item_of(outcome: Outcome) -> Item:
     if target.interval_seconds:
         item["interval"] = _number(target.interval_seconds)
     if outcome.health:
-        item["health"] = {"S": outcome.health.status}
-        if outcome.health.findings:
-            findings = FINDINGS.dump_json(outcome.health.findings, exclude_defaults=True)
-            item["findings"] = {"B": zlib.compress(findings, 9)}
-    if remembered := dict(_remembered(outcome.memory, outcome)):
-        item["memory"] = {"S": json.dumps(remembered, separators=(",", ":"))}
+        item |= dict(tell_health(outcome.health))
+    item |= dict(tell_memory(outcome.memory, milliseconds(outcome.asked_at), good=outcome.snapshot is not None))
     if outcome.state.failures:
         item["failures"] = _number(outcome.state.failures)
     if outcome.state.retry_at_ms:
@@ -118,7 +106,7 @@ def item_of(outcome: Outcome) -> Item:
         item["wire"] = _number(facts.wire_bytes)
         if outcome.snapshot.interval:
             item["earlier"] = _number(target.slot_ms - outcome.before_slot_ms)
-    return item | dict(_headlines(outcome))
+    return item | {name: {"N": number} for name, number in headlines(outcome)}
 
 
 def with_page(item: Item, blob: bytes, is_anchor: bool) -> Item | None:
@@ -156,7 +144,8 @@ def _number(value: float) -> dict[str, Any]:
     return {"N": str(value)}
 
 
-def _headlines(outcome: Outcome) -> Iterator[tuple[str, dict[str, Any]]]:
+def headlines(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """What the server says of them: names and numbers of four digits."""
     if outcome.snapshot is None:
         return
     system, cache, interval = outcome.snapshot.system_metrics, outcome.snapshot.cache_metrics, outcome.snapshot.interval
@@ -170,46 +159,17 @@ def _headlines(outcome: Outcome) -> Iterator[tuple[str, dict[str, Any]]]:
         "ttft": first_token.p95.value if first_token and first_token.p95 else None,
     }.items():
         if value is not None:
-            yield name, {"N": f"{value:.{HEADLINE_DIGITS}g}"}
-
-
-def _remembered(memory: Memory, outcome: Outcome) -> Iterator[tuple[str, Any]]:
-    for field in fields(Memory):
-        value = getattr(memory, field.name)
-        if field.name in TOLD_ELSEWHERE and not (field.name == "last_good_slot_ms" and outcome.snapshot is None):
-            continue
-        if value != field.default:
-            if field.name.endswith("_ms"):
-                yield field.name.removesuffix("_ms"), milliseconds(outcome.asked_at) - value
-            else:
-                yield field.name, value
+            yield name, f"{value:.{HEADLINE_DIGITS}g}"
 
 
 def read_before(item: Item, told: Told | UnreadableError | None) -> Before:
     return Before(
         State(int(item.get("failures", {}).get("N", 0)), int(item.get("retry_at", {}).get("N", 0))),
-        _read_memory(item),
+        read_memory(item),
         read_key(item)[1],
         _scraped_at(item),
         told if isinstance(told, Told) else None,
     )
-
-
-def _read_memory(item: Item) -> Memory:
-    written = json.loads(item["memory"]["S"]) if "memory" in item else {}
-    if not isinstance(written, dict):
-        return NO_MEMORY  # of a release before this one: what it remembered is forgotten once
-    at_ms = int(item["scraped_at"]["N"])
-    values: dict[str, Any] = {"status": item.get("health", {}).get("S")}
-    if "blob" in item:
-        values["last_good_slot_ms"] = read_key(item)[1]
-    for field in fields(Memory):
-        if field.name.endswith("_ms") and (name := field.name.removesuffix("_ms")) in written:
-            values[field.name] = at_ms - written[name]
-        elif field.name in written:
-            value = written[field.name]
-            values[field.name] = tuple(value) if isinstance(value, list) else value
-    return Memory(**values)
 
 
 def _scraped_at(item: Item) -> datetime:
@@ -239,16 +199,8 @@ def read_stored(item: Item, told: Told | UnreadableError | None) -> Stored:
         told=told,
         code=item.get("code", {}).get("S"),
         error=item.get("error", {}).get("S"),
-        health=_read_health(item),
+        health=read_health(item),
     )
-
-
-def _read_health(item: Item) -> Health | None:
-    memory = _read_memory(item)
-    if memory.status is None or memory.since_ms is None:
-        return None
-    findings = FINDINGS.validate_json(zlib.decompress(item["findings"]["B"])) if "findings" in item else ()
-    return Health(status=memory.status, since=EPOCH + timedelta(milliseconds=memory.since_ms), findings=findings)
 
 
 def milliseconds(moment: datetime) -> int:

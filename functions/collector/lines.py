@@ -3,6 +3,7 @@
 Any text can be taken apart so, whatever it says, and be put together again byte for byte.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ SPELLINGS_KEPT = 50_000
 # With more digits before the point, Prometheus' Python library writes an exponent.
 # https://github.com/prometheus/client_python/blob/master/prometheus_client/utils.py
 DIGITS_AT_MOST = 6
+_find_whole_number = re.compile(rb" [0-9]++(\.0)?+\n").search
 _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
 
@@ -59,9 +61,8 @@ class Lines:
         heads = [line[: line.rfind(" ") + 1] or line if line > "$" else line for line in lines]
         written = [line[len(head) :] for line, head in zip(lines, heads, strict=True) if has_number(head)]
         values = list(map(_read, written))
-        usual, bare = ([spell(value) for value in values] for spell in (_usual.__getitem__, _bare.__getitem__))
-        is_bare = _alike(written, bare) > _alike(written, usual)
-        spelt = bare if is_bare else usual
+        is_bare = sum(map(str.isdigit, written)) > text.count(".0\n")
+        spelt = map((_bare if is_bare else _usual).__getitem__, values)
         odd = {at: own for at, (own, other) in enumerate(zip(written, spelt, strict=True)) if own != other}
         for at in odd:
             values[at] = 0.0
@@ -70,7 +71,9 @@ class Lines:
     @classmethod
     def known(cls, page: bytes, heads: Heads, values: Sequence[float]) -> Self:
         """As `of`, for a page whose lines and numbers have been read already."""
-        lines = cls(heads, values, ends=page.endswith(b"\n"))
+        whole_number = _find_whole_number(page)
+        is_bare = whole_number is not None and whole_number[1] is None
+        lines = cls(heads, values, bare=is_bare, ends=page.endswith(b"\n"))
         return lines if lines.page() == page else cls.of(page)
 
     def page(self) -> bytes:
@@ -130,7 +133,3 @@ def _read(written: str) -> float:
         return float(written)
     except ValueError:
         return 0.0
-
-
-def _alike(written: Sequence[str], spelt: Sequence[str]) -> int:
-    return sum(one == other for one, other in zip(written, spelt, strict=True))

@@ -25,7 +25,6 @@ from collector.targets import TARGETS_PER_MESSAGE, Target
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-SPREAD_MS = 5_000  # from a message's first slot to its last
 # SQS takes 1 MiB since August 2025; some emulators, and our own promise to the worker, stay at what it was before.
 MESSAGE_BYTES = CALL_BYTES = 256 * 1024
 MESSAGES_PER_CALL = 10
@@ -66,12 +65,16 @@ def due(position: int, target: Target) -> Due:
 
 
 def pack(dues: Iterable[Due], shards: int) -> list[Message]:
-    """As few messages as there can be: one shard's each, within 5 s, 100 targets and 256 KiB. The first due first."""
+    """As few messages as there can be: one shard's each, within 5 s, 100 targets and 256 KiB. The first due first.
+
+    All of one interval. Each target is told the number of shards, which is known when all are.
+    """
 
     def shard(due: Due) -> int:
         return slots.shard(due.position, shards)
 
-    ordered = sorted(dues, key=lambda due: (shard(due), due.slot_ms))
+    told = (due._replace(json=f'{due.json[:-1]},"shards":{shards}}}') for due in dues)
+    ordered = sorted(told, key=lambda due: (shard(due), due.slot_ms))
     packed = (message for _, of_shard in groupby(ordered, shard) for message in _cut(of_shard))
     return sorted(packed, key=attrgetter("first_slot_ms"))
 
@@ -82,7 +85,7 @@ def _cut(of_shard: Iterable[Due]) -> Iterator[Message]:
     for due in of_shard:
         size += len(due.json) + len(",")
         if packed and (
-            due.slot_ms - packed[0].slot_ms > SPREAD_MS
+            due.slot_ms - packed[0].slot_ms > slots.SPREAD_MS
             or len(packed) == TARGETS_PER_MESSAGE
             or size + len("[") > MESSAGE_BYTES
         ):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from collector import batches, codec
 from collector.batches import Item, key_of, read_key
 from collector.codec import Anchor, SharedLines, UnreadableError
+from collector.frames import NOTHING
 from collector.lines import Lines
 from collector.targets import Key
 
@@ -160,7 +161,7 @@ def _told(item: Item, shared: Mapping[bytes, SharedLines], of_anchor: Told | Unr
             raise UnreadableError(f"the page that it was told from, of slot {named.slot_ms}, is another now")
         return Told(codec.decode(blob, anchor.frame)[0], anchor)
     if (wanted := codec.shared_by(blob)) is None:
-        return Told(codec.decode(blob, codec.NOTHING)[0], None)
+        return Told(codec.decode(blob, NOTHING)[0], None)
     if wanted not in shared:
         raise UnreadableError(f"the lines that it shares with other servers, {wanted.hex()}, are gone")
     lines, frame = codec.decode(blob, shared[wanted].frame)

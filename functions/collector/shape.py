@@ -201,9 +201,13 @@ class Comparison:
 
     def _take(self, lines: list[str]) -> int:
         """Take the lines that come next in the shape; return how many."""
-        rests = list(map(str.removeprefix, lines, self._lines[self._line : self._line + len(lines)]))
+        awaited = self._lines[self._line : self._line + len(lines)]
+        rests = list(map(str.removeprefix, lines, awaited))
         if not all(map(ne, lines, rests)):
-            del rests[list(map(ne, lines, rests)).index(False) :]
+            same = (
+                line == rest and bool(line or known) for line, rest, known in zip(lines, rests, awaited, strict=False)
+            )
+            del rests[next((index for index, found in enumerate(same) if found), len(rests)) :]
         first, end = self._line, self._line + len(rests)
         written = list(filter(None, rests))
         not_samples = self._not_samples[bisect_left(self._not_samples, first) : bisect_left(self._not_samples, end)]

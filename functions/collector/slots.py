@@ -3,8 +3,9 @@
 The shift spreads the load: servers that were registered together are not scraped together. It follows from the id
 alone, so nobody has to keep it, and the slot before is known without a look: it is one interval earlier.
 
-A fleet is cut into shards by the same circle, so targets of one shard are due near each other. Positions are 64 bits,
-times are ms since 1970.
+The targets of an interval are cut into shards by the same circle, so those of one shard are due near each other: they
+travel in one message, and their lines in the fleet view are written at once. Positions are 64 bits, times are ms since
+1970.
 """
 
 from hashlib import blake2b
@@ -15,6 +16,7 @@ TICK_MS = 60_000
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-flexible-time-windows.html
 LEAD_MS = 60_000
 TARGETS_PER_SHARD = 25  # one BatchWriteItem
+SPREAD_MS = 5_000  # from the first slot of a shard to its last, and of a message
 
 
 def position(instance_id: str) -> int:
@@ -39,9 +41,14 @@ def window(tick_ms: int) -> tuple[int, int]:
     return tick_ms + LEAD_MS, tick_ms + LEAD_MS + TICK_MS
 
 
-def shard_count(targets: int) -> int:
-    """Into how many shards a fleet is cut: a power of two, with 25 targets in each at most, on average."""
-    return 1 << max(0, -(-targets // TARGETS_PER_SHARD) - 1).bit_length()
+def shard_count(targets: int, interval_seconds: int) -> int:
+    """Into how many shards the targets of an interval are cut: 25 in each at most, on average, and due within 5 s."""
+    return power_of_two(max(-(-targets // TARGETS_PER_SHARD), -(-1000 * interval_seconds // SPREAD_MS)))
+
+
+def power_of_two(parts: int) -> int:
+    """The first that is no less: a circle cut into so many parts is cut anew without moving a border."""
+    return 1 << max(0, parts - 1).bit_length()
 
 
 def shard(position: int, count: int) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 from collector import batches, pages
 from collector.batches import NO_ANSWER, PATIENCE_SECONDS, Item, key_of, read_key
 from collector.errors import LateError, TooLargeError
+from collector.frames import UNIT_BYTES
 from collector.item import (
-    UNIT_BYTES,
     Before,
     Stored,
     earlier_of,
@@ -209,10 +209,10 @@ def read_items(keys: Iterable[Key], attributes: Collection[str], until: float) -
     return {read_key(item): item for item in _read(keys, until, **options)}
 
 
-def is_known(instance_id: str, engine: str, until: float) -> bool:
-    """Whether the newest scrape of a server is one of that engine. Raises NO_ANSWER."""
-    newest = _newest(instance_id, until, ConsistentRead=True)
-    return any(item["engine"]["S"] == engine and int(item["expires_at"]["N"]) > time.time() for item in newest)
+def newest_engine(instance_id: str) -> str | None:
+    """That of the last scrape, None where there is none that has not expired. Raises NO_ANSWER."""
+    newest = _newest(instance_id, time.monotonic() + PATIENCE_SECONDS, ConsistentRead=True)
+    return next((item["engine"]["S"] for item in newest if int(item["expires_at"]["N"]) > time.time()), None)
 
 
 def _projection(names: Iterable[str]) -> str:

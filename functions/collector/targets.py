@@ -84,6 +84,9 @@ class Target(Model):
     timeout_seconds: TimeoutSeconds = 10.0
     slot_ms: int = Field(ge=0, description="The planned time, ms since 1970; the sort key of the stored item.")
     interval_seconds: IntervalSeconds | None = Field(None, description="None: a caller asked for it, once.")
+    shards: int | None = Field(
+        None, ge=1, description="Of its interval's targets. None: it has no line in the fleet view."
+    )
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
     thresholds: OwnThresholds = {}

@@ -85,3 +85,8 @@ class Span:
 def iso(moment_ms: int) -> str:
     moment = EPOCH + timedelta(milliseconds=moment_ms)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def next_second_ms(now_seconds: float) -> int:
+    """What was scraped just now is before it."""
+    return (int(now_seconds) + 1) * 1000

@@ -1,16 +1,11 @@
-"""The routes that read a server's past: its history as rows, and a page as it was scraped.
-
-A cursor belongs to one question. It says where the answer goes on, and of which time it is: `-6h` is another time on
-each page. Whatever it is made to say, it leads to no more than any caller may ask for.
-"""
+"""The routes that read a server's past: its history as rows, and a page as it was scraped."""
 
 import base64
 import gzip
 import json
 import time
-from collections.abc import Callable
-from hashlib import blake2b
-from typing import Annotated, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
@@ -18,24 +13,21 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from pydantic import BaseModel, Field
 
 from collector import history, sheet, store
-from collector.batches import PATIENCE_SECONDS
+from collector.asked import Asked, WrongError
 from collector.codec import UnreadableError
-from collector.fields import DEFAULT, Value, read_fields
-from collector.history import Question, Walk
+from collector.fields import DEFAULT, Value
+from collector.history import Walk
 from collector.response import ANSWER_BYTES_AT_MOST, bytes_in_answer
 from collector.rows import ROW_FIELDS, scraped_at_ms
 from collector.targets import Engine, InstanceId
-from collector.timespan import LATEST_MS, STEPS_AT_MOST, Span, iso, read_moment, read_step
+from collector.timespan import iso, next_second_ms, read_moment
 from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
-T = TypeVar("T")
 
 # The function itself ends after 29 s. A row takes less than a millisecond, unless its page has megabytes.
 SECONDS_AT_MOST = 10.0
 ROOM_FOR_THE_REST = 64 * 1024  # 50 names of fields, and the rows' envelope
-CURSOR_FORM = 1
-MOMENT_BYTES, CHECKSUM_BYTES = 6, 8
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 MOMENT = "ISO 8601 (UTC if it does not say), seconds since 1970, `-15m`, `-6h`, `-2d` or `now`"
 
@@ -94,15 +86,15 @@ def read_history(
     ] = None,
 ) -> Response[str]:
     asked = Asked(engine, instance_id, start, end, step, ",".join(fields or DEFAULT))
-    now_ms = _next_second_ms()
+    now_ms = next_second_ms(time.time())
     try:
         question, position = asked.read(cursor, now_ms)
     except WrongError as wrong:
-        return refuse_fields("invalid_request", wrong.fields)
+        return _wrong(wrong.fields)
     walk = Walk(question, position, limit, now_ms)
     is_csv = _accepts(sheet.MEDIA_TYPE)
     rows, after = _render(walk, limit, is_csv)
-    if not walk.has_found and not store.is_known(instance_id, engine, time.monotonic() + PATIENCE_SECONDS):
+    if not walk.has_found and store.newest_engine(instance_id) != engine:
         return refuse(404, "not_found", f"no scrape of {engine} server {instance_id} is stored")
     next_cursor = None if after is None else asked.cursor(question.span, after)
     texts = question.fields.texts
@@ -135,9 +127,9 @@ def read_raw(
     at: Annotated[str, Query(description=f"The last page of that time or before: {MOMENT}.")] = "now",
 ) -> Response[str]:
     try:
-        at_ms = read_moment(at, _next_second_ms())
+        at_ms = read_moment(at, next_second_ms(time.time()))
     except ValueError as exc:
-        return refuse_fields("invalid_request", [FieldError(field="query.at", message=str(exc))])
+        return _wrong({"at": str(exc)})
     found = history.newest_page(instance_id, engine, at_ms)
     if found is None:
         return refuse(
@@ -191,74 +183,9 @@ def _render(walk: Walk, limit: int, is_csv: bool) -> tuple[list[str], int | None
     return rows, walk.position
 
 
-class WrongError(Exception):
-    """Fields of a request that are wrong."""
-
-    def __init__(self, fields: list[FieldError]) -> None:
-        super().__init__()
-        self.fields = fields
-
-
-class Asked(NamedTuple):
-    """A question in its caller's words."""
-
-    engine: str
-    instance_id: str
-    start: str
-    end: str
-    step: str | None
-    fields: str
-
-    def read(self, cursor: str | None, now_ms: int) -> tuple[Question, int | None]:
-        """What it means, and where to go on. Raises WrongError."""
-        wrong: list[FieldError] = []
-
-        def read(field: str, reader: Callable[[], T]) -> T | None:
-            try:
-                return reader()
-            except ValueError as exc:
-                wrong.append(FieldError(field=f"query.{field}", message=str(exc)))
-                return None
-
-        step = self.step
-        step_ms = None if step is None else read("step", lambda: read_step(step))
-        fields = read("fields", lambda: read_fields(self.fields))
-        position = None
-        if cursor is None:
-            start_ms = read("start", lambda: read_moment(self.start, now_ms))
-            end_ms = read("end", lambda: read_moment(self.end, now_ms))
-        elif moments := read("cursor", lambda: self._read_cursor(cursor)):
-            start_ms, end_ms, position = moments
-        if wrong or fields is None or start_ms is None or end_ms is None:
-            raise WrongError(wrong)
-        if end_ms < start_ms:
-            raise WrongError([FieldError(field="query.start", message="it is after the end")])
-        span = Span(start_ms, end_ms, step_ms)
-        if span.steps > STEPS_AT_MOST:
-            words = f"from start to end are more than {STEPS_AT_MOST:,} steps"
-            raise WrongError([FieldError(field="query.step", message=words)])
-        return Question(self.instance_id, self.engine, span, fields), position
-
-    def cursor(self, span: Span, position: int) -> str:
-        """It goes on behind a position."""
-        moments = b"".join(moment.to_bytes(MOMENT_BYTES) for moment in (span.start_ms, span.end_ms, position + 1))
-        return base64.urlsafe_b64encode(bytes([CURSOR_FORM]) + moments + self._checksum(moments)).decode()
-
-    def _read_cursor(self, cursor: str) -> tuple[int, int, int]:
-        """Raises ValueError."""
-        content = base64.urlsafe_b64decode(cursor)
-        moments, checksum = content[1 : 1 + 3 * MOMENT_BYTES], content[1 + 3 * MOMENT_BYTES :]
-        if content[0] != CURSOR_FORM or checksum != self._checksum(moments):
-            raise ValueError("this question has not given it")
-        start, end, after = (
-            int.from_bytes(moments[first : first + MOMENT_BYTES]) for first in range(0, len(moments), MOMENT_BYTES)
-        )
-        if not start <= after <= end + 1 <= LATEST_MS:
-            raise ValueError("it leads nowhere")
-        return start, end, after - 1
-
-    def _checksum(self, moments: bytes) -> bytes:
-        return blake2b(json.dumps(self).encode() + moments, digest_size=CHECKSUM_BYTES).digest()
+def _wrong(fields: Mapping[str, str]) -> Response[str]:
+    named = [FieldError(field=f"query.{field}", message=words) for field, words in fields.items()]
+    return refuse_fields("invalid_request", named)
 
 
 def _accepts(media_type: str) -> bool:
@@ -267,8 +194,3 @@ def _accepts(media_type: str) -> bool:
 
 def _header(name: str) -> str:
     return router.current_event.headers.get(name) or ""
-
-
-def _next_second_ms() -> int:
-    """What has just been scraped is before it."""
-    return (int(time.time()) + 1) * 1000

@@ -7,14 +7,17 @@ comes late sends what is still ahead; one that never comes leaves its own slots 
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 
-from collector import messages, registry, slots, ticks
-from collector.messages import Due
+from collector import members, messages, registry, slots, ticks
+from collector.messages import Due, Message
 from collector.targets import Registration
 
 UNFILLED = "<aws.scheduler.scheduled-time>"
@@ -25,11 +28,21 @@ metrics = Metrics()
 
 
 class Plan(NamedTuple):
-    """What a tick has to send: how many targets are enabled, their slots still ahead, how many are past."""
+    """What a tick has to send: the targets that are enabled, their slots still ahead, how many are past."""
 
-    targets: int
-    due: list[Due]
+    members: dict[int, list[str]]
+    """Their ids, by the interval in seconds."""
+    due: dict[int, list[Due]]
+    """By the interval too."""
     left_out: int
+
+    def pack(self) -> list[Message]:
+        """The first due first."""
+        packed = (
+            messages.pack(due, slots.shard_count(len(self.members[interval_seconds]), interval_seconds))
+            for interval_seconds, due in self.due.items()
+        )
+        return sorted(chain(*packed), key=attrgetter("first_slot_ms"))
 
 
 @logger.inject_lambda_context
@@ -48,16 +61,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return {"tick": ticks.name(tick_ms), "doubled": True}
 
     plan = plan_tick(registry.read_all(), tick_ms, now_ms)
-    packed = messages.pack(plan.due, slots.shard_count(plan.targets))
+    packed = plan.pack()
     refusals = messages.send(packed, give_up_at)
+    note_members(plan, tick_ms, give_up_at)
 
+    ahead = sum(message.targets for message in packed)
     unsent = sum(refusal.message.targets for refusal in refusals)
     report: dict[str, Any] = {
         "tick": ticks.name(tick_ms),
-        "targets": plan.targets,
-        "due": len(plan.due) + plan.left_out,
+        "targets": sum(map(len, plan.members.values())),
+        "due": ahead + plan.left_out,
         "left_out": plan.left_out,
-        "sent": len(plan.due) - unsent,
+        "sent": ahead - unsent,
         "unsent": unsent,
         "messages": len(packed) - len(refusals),
         "refused_messages": len(refusals),
@@ -93,16 +108,28 @@ def read_tick(event: dict[str, Any], now_ms: int) -> int:
 def plan_tick(registrations: Iterable[Registration], tick_ms: int, now_ms: int) -> Plan:
     """The slots of a tick's window. Those past by now are counted and not sent."""
     start_ms, end_ms = slots.window(tick_ms)
-    count = left_out = 0
-    due = []
+    left_out = 0
+    enabled: dict[int, list[str]] = {}
+    due: dict[int, list[Due]] = {}
     for registration in registrations:
         if not registration.enabled:
             continue
-        count += 1
+        enabled.setdefault(registration.interval_seconds, []).append(registration.instance_id)
         position = slots.position(registration.instance_id)
         for slot_ms in slots.slots(position, registration.interval_seconds, start_ms, end_ms):
             if slot_ms < now_ms:
                 left_out += 1
             else:
-                due.append(messages.due(position, registration.at(slot_ms)))
-    return Plan(count, due, left_out)
+                ahead = due.setdefault(registration.interval_seconds, [])
+                ahead.append(messages.due(position, registration.at(slot_ms)))
+    return Plan(enabled, due, left_out)
+
+
+def note_members(plan: Plan, tick_ms: int, give_up_at: float) -> None:
+    """Who belongs to the fleet, for its view, once all is sent. A failure is made good by the next tick."""
+    if time.monotonic() > give_up_at:
+        return
+    try:
+        members.note(chain(*plan.members.values()), tick_ms)
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("the fleet's members were not noted", reason=f"{type(error).__name__}: {error}")

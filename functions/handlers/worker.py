@@ -9,7 +9,7 @@ import gc
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aws_lambda_powertools import Logger, Metrics
@@ -17,16 +17,19 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
-from collector import batches, pipeline, store
+from collector import batches, fleet, pipeline, shards, store
 from collector.errors import NotAskedError
 from collector.outcome import EMPTY_PAGE, Outcome, OutOfTimeError, Unfinished
+from collector.shards import Line, Shard
 from collector.targets import MESSAGE, Key, Target
+from collector.verdict import Status
 
 # To report, and for what Lambda does around a function, beside what writing may take.
 REPORT_SECONDS = 0.5
 
 OK = "ok"
 GOOD = {OK, EMPTY_PAGE}
+ILL = {"unreachable", "stalled", "degraded", "saturated", "restarted", "unknown"}
 PASSED_OVER = {error.code for error in NotAskedError.__subclasses__()}
 
 # One thread reads pages while others send and receive; each of their many short turns waits for it to make room.
@@ -85,7 +88,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     began = time.monotonic()
     seconds = context.get_remaining_time_in_millis() / 1000 - pipeline.WRITE_SECONDS - REPORT_SECONDS
     messages = [Message.read(record) for record in event["Records"]]
-    outcomes, unfinished = collect(messages, began + seconds)
+    collected = collect(messages, began + seconds)
+    lost = show(collected.lines, min(began + seconds, time.monotonic()) + batches.PATIENCE_SECONDS)
+    unfinished = collected.unfinished
     returned = {message.message_id: reason for message in messages if (reason := message.why_again(unfinished))}
     for message_id, reason in returned.items():
         words = f"{type(reason).__name__}: {reason}"
@@ -96,36 +101,69 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         messages=len(messages),
         returned=len(returned),
         targets=sum(len(message.targets) for message in messages),
-        outcomes=outcomes,
+        outcomes=collected.outcomes,
         unfinished=len(unfinished),
         seconds=round(time.monotonic() - began, 3),
     )
-    _measure(outcomes, len(returned))
+    _measure(collected, len(returned), lost)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in returned]}
 
 
-def collect(messages: list[Message], deadline: float) -> tuple[Counter[str], dict[Key, Exception]]:
-    """Collect what is asked for and not there yet: how many outcomes of each code, and why targets have none."""
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How many outcomes of each code, and of each status that their server did not have before; and what else follows.
+
+    `lines` are theirs in the fleet view, `unfinished` is why targets have no outcome.
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    turned: Counter[Status] = field(default_factory=Counter)
+    lines: dict[Shard, list[Line]] = field(default_factory=dict)
+    unfinished: dict[Key, Exception] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.code or OK] += 1
+        if outcome.health and outcome.health.since == outcome.asked_at:
+            self.turned[outcome.health.status] += 1
+        if shard := Shard.of(outcome.target):
+            self.lines.setdefault(shard, []).append(shards.line_of(outcome))
+
+
+def collect(messages: list[Message], deadline: float) -> Collected:
+    """Collect what is asked for and not there yet."""
     targets = {target.key: target for message in messages for target in message.targets}
     again = {target.key for message in messages if message.came_before for target in message.targets}
-    outcomes: Counter[str] = Counter()
-    unfinished: dict[Key, Exception] = {}
+    collected = Collected()
     try:
         for key in store.existing(again, deadline):
             del targets[key]
         for result in pipeline.collect(list(targets.values()), deadline):
             match result:
                 case Outcome():
-                    outcomes[result.code or OK] += 1
+                    collected.add(result)
                 case Unfinished():
-                    unfinished[result.target.key] = result.reason
+                    collected.unfinished[result.target.key] = result.reason
             del targets[result.target.key]
     except Exception as fault:  # also a bug of ours is told message by message
-        unfinished |= dict.fromkeys(targets, fault)
-    return outcomes, unfinished
+        collected.unfinished.update(dict.fromkeys(targets, fault))
+    return collected
 
 
-def _measure(outcomes: Counter[str], returned: int) -> None:
+def show(lines: dict[Shard, list[Line]], until: float) -> int:
+    """Put lines into the fleet view; how many are lost. That returns no message: the next slot's make it good."""
+    try:
+        refused = fleet.put_lines(lines, until)
+    except Exception as fault:  # a bug of ours neither
+        logger.exception("the fleet view was not written")
+        refused = dict.fromkeys(lines, fault)
+    reasons = Counter(f"{type(reason).__name__}: {reason}" for reason in refused.values())
+    if refused:
+        logger.error("lines of the fleet view are lost", shards=len(refused), reasons=reasons)
+    return sum(len(lines[shard]) for shard in refused)
+
+
+def _measure(collected: Collected, returned: int, lines_lost: int) -> None:
+    outcomes = collected.outcomes
     passed_over = sum(outcomes[code] for code in PASSED_OVER)
     good = sum(outcomes[code] for code in GOOD)
     for name, value in {
@@ -133,5 +171,8 @@ def _measure(outcomes: Counter[str], returned: int) -> None:
         "FailedScrapes": outcomes.total() - passed_over - good,
         "SlotsPassedOver": passed_over,
         "MessagesReturned": returned,
+        "FleetLinesLost": lines_lost,
+        # CloudWatch bills a metric for the hours in which it is there.
+        **{f"Turned{status.title()}": count for status, count in collected.turned.items() if status in ILL},
     }.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)

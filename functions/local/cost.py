@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from collector import messages, slots
 from collector.messages import Due
+from local.others import FEES, elsewhere
 from local.table import BOLD, say, styled
 from local.template import Template
 
@@ -55,20 +56,23 @@ PRICES = {
 class Measured:
     """On a recorded page of one rank with traffic, 90 KB, and on the functions as they are. Tests hold sizes true."""
 
-    item_bytes: int = 900
     page_wire_bytes: int = 7_760
+    series: int = 596
+    shared_lines_bytes: int = 6_810  # written once for all servers alike
     target_bytes: int = 180  # in a message
     registration_bytes: int = 245  # in the registry
+    fleet_line_bytes: int = 50  # in a shard's item of sixteen
     schedule_log_bytes: int = 950
     worker_log_bytes: int = 1_000
     # Of a whole processor, reading and writing included.
     schedule_cpu_seconds: float = 85e-6  # per target
-    worker_cpu_seconds: float = 7e-3  # per scrape
+    worker_cpu_seconds: float = 2.4e-3  # per scrape
+    compare_cpu_seconds: float = 0.4e-3  # of it: the differences, the interval and the verdict
 
 
 @dataclass(frozen=True)
 class Assumed:
-    planned_item_bytes: int = 1_024
+    kinds_of_pages: int = 20  # engines, releases and settings in a fleet: each has lines of its own
     # The slowest page of an invocation, and DynamoDB's answers before and after.
     worker_waits_seconds: float = 0.1
     schedule_waits_seconds: float = 0.15
@@ -76,12 +80,26 @@ class Assumed:
     lambda_log_bytes: int = 700
     item_overhead_bytes: int = 100  # DynamoDB's own, which storage counts and writing does not
     pollers: int = 5  # with which Lambda reads a queue, each asking for up to 20 s when there is nothing
-    metrics: int = 11
+    metrics: int = 18
     # 1,769 MB: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
     gib_per_processor: float = 1_769 / 1_024
 
 
 MEASURED, ASSUMED = Measured(), Assumed()
+
+
+class Stored(NamedTuple):
+    """What a scrape takes in the table on average over an hour, anchors included. `make bench` has more of them."""
+
+    write_units: float
+    item_bytes: int
+
+
+# 300 requests a minute. The old server has served a thousand times the requests, its latencies fall into every bucket,
+# and its verdict is `degraded`, with findings that are stored too.
+STORED = {"a young server": Stored(1.0, 790), "an old, busy one": Stored(1.25, 1_170)}
+# Of a scrape before and of its anchor, eventually consistent. A worker that is warm has the anchor, mostly.
+READ_UNITS = 2 * 0.5
 
 
 class Line(NamedTuple):
@@ -113,7 +131,7 @@ def traffic(targets: int, interval_seconds: int) -> Traffic:
             ticks[slots.tick(slot_ms)].append(Due(position, slot_ms, json))
     counts: Counter[str] = Counter()
     for due in ticks.values():
-        packed = messages.pack(due, slots.shard_count(targets))
+        packed = messages.pack(due, slots.shard_count(targets, interval_seconds))
         counts["scrapes"] += len(due)
         counts["messages"] += len(packed)
         calls = math.ceil(len(packed) / messages.MESSAGES_PER_CALL)
@@ -122,8 +140,8 @@ def traffic(targets: int, interval_seconds: int) -> Traffic:
     return Traffic(*(counts[name] * spans for name in ("scrapes", "messages", "requests")))
 
 
-def bill(targets: int, interval_seconds: int, item_bytes: int) -> list[Line]:
-    """The month's lines for a fleet whose scrapes are stored in so many bytes each."""
+def bill(targets: int, interval_seconds: int, stored: Stored) -> list[Line]:
+    """The month's lines for a fleet whose scrapes are stored so."""
     template = Template()
     schedule_gib = template.function("Schedule")["MemorySize"] / MIB_PER_GIB
     worker_gib = template.function("Worker")["MemorySize"] / MIB_PER_GIB
@@ -144,12 +162,15 @@ def bill(targets: int, interval_seconds: int, item_bytes: int) -> list[Line]:
     )
     log_months = template.default("LogRetentionDays") * 86_400 / MONTH_SECONDS
     days = template.default("RetentionDays")
-    kept = sent.scrapes / MONTH_SECONDS * days * 86_400 * (item_bytes + ASSUMED.item_overhead_bytes)
+    kept = sent.scrapes / MONTH_SECONDS * days * 86_400 * (stored.item_bytes + ASSUMED.item_overhead_bytes)
     return [
-        Line("DynamoDB: scrapes written", PRICES["write"], sent.scrapes * math.ceil(item_bytes / KIB)),
-        Line("DynamoDB: previous scrapes read", PRICES["read"], sent.scrapes * read_units(item_bytes)),
+        Line("DynamoDB: scrapes written", PRICES["write"], sent.scrapes * stored.write_units),
+        Line("DynamoDB: lines that they share written", PRICES["write"], shared_write_units()),
+        Line("DynamoDB: previous scrapes and anchors read", PRICES["read"], sent.scrapes * READ_UNITS),
         Line("DynamoDB: registry read each minute", PRICES["read"], TICKS * registry_read_units(targets)),
         Line("DynamoDB: ticks claimed", PRICES["write"], TICKS),
+        Line("DynamoDB: fleet view written", PRICES["write"], sent.messages * fleet_write_units(sent)),
+        Line("DynamoDB: fleet view read before", PRICES["read"], sent.messages / 2),
         Line(f"DynamoDB: {days} days of scrapes kept", PRICES["table"], kept / GB),
         Line("SQS: sent, received, deleted", PRICES["queue"], sent.send_requests + receives + invocations),
         Line("Lambda: invocations of Worker", PRICES["invocation"], invocations),
@@ -176,32 +197,60 @@ def read_units(item_bytes: float) -> float:
     return math.ceil(item_bytes / (4 * KIB)) / 2
 
 
+def shared_write_units() -> float:
+    """A month's: they are written once, and once a month their expiry is put off."""
+    return ASSUMED.kinds_of_pages * 2 * math.ceil(MEASURED.shared_lines_bytes / KIB)
+
+
+def comparing(targets: int, interval_seconds: int) -> float:
+    """What it costs, of the whole, that each scrape is compared with the one before: reads, and the worker's time."""
+    template = Template()
+    gib: float = template.function("Worker")["MemorySize"] / MIB_PER_GIB
+    seconds = on_share(gib, MEASURED.compare_cpu_seconds) * gib
+    reads = READ_UNITS / PRICES["read"].per * PRICES["read"].dollars
+    scrapes = traffic(targets, interval_seconds).scrapes
+    return scrapes * (reads + seconds * PRICES[template.default("Architecture")].dollars)
+
+
 def registry_read_units(targets: int) -> float:
     return max(0.5, read_units(targets * MEASURED.registration_bytes))
+
+
+def fleet_write_units(sent: Traffic) -> float:
+    """Of a message's shard, on average: sizes lie on both sides of a whole unit."""
+    return max(1, sent.scrapes / sent.messages * MEASURED.fleet_line_bytes / KIB + 0.5)
 
 
 LINE = "{:54}{:>18}{:>12}{:>18}{:>12}"
 
 
 def table(targets: int, interval_seconds: int) -> Iterator[str]:
-    today, planned = (
-        bill(targets, interval_seconds, size) for size in (MEASURED.item_bytes, ASSUMED.planned_item_bytes)
-    )
+    bills = [bill(targets, interval_seconds, stored) for stored in STORED.values()]
     yield styled(f"{targets:,} targets every {interval_seconds} s, in USD a month, list prices of us-east-1", BOLD)
     yield ""
-    yield LINE.format("", f"{MEASURED.item_bytes:,} B a scrape", "", f"{ASSUMED.planned_item_bytes:,} B a scrape", "")
-    for now, then in zip(today, planned, strict=True):
+    yield LINE.format("scrapes as of", *(word for name in STORED for word in (name, "")))
+    yield LINE.format(
+        "write units and bytes each", *(word for one in STORED.values() for word in (one.write_units, one.item_bytes))
+    )
+    for young, old in zip(*bills, strict=True):
         yield LINE.format(
-            now.what, _figure(now.quantity), _money(now.dollars), _figure(then.quantity), _money(then.dollars)
+            young.what, _figure(young.quantity), _money(young.dollars), _figure(old.quantity), _money(old.dollars)
         )
-    totals = [sum(line.dollars for line in lines) for lines in (today, planned)]
+    totals = [sum(line.dollars for line in lines) for lines in bills]
     yield styled(LINE.format("together", "", _money(totals[0]), "", _money(totals[1])), BOLD)
     yield LINE.format("a target", "", f"{totals[0] / targets:.3f}", "", f"{totals[1] / targets:.3f}")
+    compared = _money(comparing(targets, interval_seconds))
+    yield LINE.format("of it, to compare each with the one before", "", compared, "", compared)
+    yield ""
+    yield styled(f"The same {MEASURED.series} series of each elsewhere, queries and scraping left out", BOLD)
+    for cost in elsewhere(targets, interval_seconds, MEASURED.series):
+        yield LINE.format(f"{cost.service}: {cost.what}", _figure(cost.quantity), _money(cost.dollars), "", "").rstrip()
     yield ""
     for name, price in PRICES.items():
         if price.dollars:
             per = "" if price.per == 1 else f"{price.per:,.0f} "
             yield f"{name:12}${_plain(price.dollars)} per {per}{price.unit}".ljust(66) + price.source
+    yield from sorted({f"{fee.service.partition(',')[0]}: {fee.source}, seen {fee.seen}" for fee in FEES})
 
 
 def _figure(quantity: float) -> str:

@@ -78,6 +78,7 @@ def welcome(url: str, running: Stack) -> Iterator[str]:
             yield f"  {name:<16}{value}"
     yield ""
     yield f"curl {url}/api/v1/targets"
+    yield f"curl {url}/api/v1/fleet"
     yield f"curl '{url}/api/v1/metrics/sglang/{one}?raw=false'   # once its first slot has come: in three minutes"
     yield ""
 

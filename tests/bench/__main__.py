@@ -1,11 +1,15 @@
 """`make bench`: every bench, one table each."""
 
-from tests.bench import exposition, fleet, quantiles, schedule
+from tests.bench import comparison, exposition, fleet, quantiles, schedule, sizes
 
 if __name__ == "__main__":
     exposition.main()
     print()  # noqa: T201
     quantiles.main()
+    print()  # noqa: T201
+    sizes.main()
+    print()  # noqa: T201
+    comparison.main()
     print()  # noqa: T201
     fleet.main()
     print()  # noqa: T201

@@ -23,7 +23,7 @@ from tests.support import PAGES, SHARED, snapshot_of
 
 from collector.distributions import QUANTILES, Buckets
 from collector.exposition import parse
-from collector.snapshot import Distribution, Quantile
+from collector.sections import Distribution, Quantile
 
 SMOOTH_CEILING, ANY_CEILING, TIME_CEILING = 0.5, 1.0, 3.5
 ROUNDS, PAGES_PER_ROUND = 15, 25

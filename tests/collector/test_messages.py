@@ -51,6 +51,7 @@ def test_every_slot_is_in_one_message_whose_targets_belong_together(fleet, shard
         assert message.targets == len(body) <= TARGETS_PER_MESSAGE
         assert message.first_slot_ms == min(target.slot_ms for target in body)
         assert max(target.slot_ms for target in body) - message.first_slot_ms <= 5_000
+        assert {target.shards for target in body} == {shards}
         assert len({slots.shard(slots.position(target.instance_id), shards) for target in body}) == 1
     assert [message.first_slot_ms for message in packed] == sorted(message.first_slot_ms for message in packed)
 
@@ -59,16 +60,16 @@ def test_every_slot_is_in_one_message_whose_targets_belong_together(fleet, shard
     ("size", "interval_seconds", "at_most"),
     [
         pytest.param(1, 60, 1, id="one-server"),
-        pytest.param(25, 60, 12, id="one-shard-is-cut-every-five-seconds"),
+        pytest.param(25, 60, 16, id="a-shard-is-due-within-five-seconds"),
         pytest.param(1_000, 60, 64, id="a-thousand-are-a-message-a-shard"),
         pytest.param(1_000, 15, 4 * 64, id="four-times-a-minute"),
         pytest.param(10_000, 60, 512, id="ten-thousand"),
-        pytest.param(10_000, 3600, 512 // 60 + 2 + 60 // 5, id="a-sixtieth-of-ten-thousand-hourly"),
+        pytest.param(10_000, 3600, 1024 // 60 + 2, id="a-sixtieth-of-ten-thousand-hourly"),
     ],
 )
 def test_messages_are_as_few_as_the_shards_that_are_due(size, interval_seconds, at_most):
     dues = fleet(size, interval_seconds)
-    packed = messages.pack(dues, slots.shard_count(size))
+    packed = messages.pack(dues, slots.shard_count(size, interval_seconds))
     assert len(packed) <= at_most
     assert sum(message.targets for message in packed) == len(dues)
 
@@ -117,6 +118,7 @@ def test_no_more_is_shipped_than_differs_from_the_defaults():
             "endpoint": "http://10.0.0.1:30000/metrics",
             "slot_ms": NOW_MS,
             "interval_seconds": 60,
+            "shards": 1,
         }
     ]
 

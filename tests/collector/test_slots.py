@@ -68,16 +68,38 @@ def test_an_hour_of_ticks_has_the_slots_that_the_interval_asks_for(interval_seco
 
 
 @pytest.mark.parametrize(
-    ("targets", "shards"),
-    [(0, 1), (1, 1), (25, 1), (26, 2), (50, 2), (51, 4), (1_000, 64), (10_000, 512), (100_000, 4096)],
+    ("targets", "interval_seconds", "shards"),
+    [
+        pytest.param(1, 15, 4, id="no-more-than-five-seconds-of-fifteen"),
+        pytest.param(100, 15, 4, id="full"),
+        pytest.param(101, 15, 8, id="one-more"),
+        pytest.param(0, 60, 16, id="none"),
+        pytest.param(1_000, 60, 64, id="a-thousand"),
+        pytest.param(1_000, 300, 64, id="five-minutes"),
+        pytest.param(1_000, 3_600, 1_024, id="an-hour"),
+        pytest.param(10_000, 60, 512, id="ten-thousand"),
+        pytest.param(100_000, 60, 4_096, id="a-hundred-thousand"),
+    ],
 )
-def test_a_fleet_has_the_fewest_shards_that_hold_25_targets_each(targets, shards):
-    assert slots.shard_count(targets) == shards
+def test_the_targets_of_an_interval_are_cut_into_the_fewest_shards_that_hold_25_due_within_five_seconds(
+    targets, interval_seconds, shards
+):
+    assert slots.shard_count(targets, interval_seconds) == shards
 
 
-@given(FLEETS, FLEETS)
-def test_a_larger_fleet_has_no_fewer_shards(fewer, more):
-    assert slots.shard_count(min(fewer, more)) <= slots.shard_count(max(fewer, more))
+@given(FLEETS, FLEETS, INTERVALS)
+def test_a_larger_fleet_has_no_fewer_shards(fewer, more, interval_seconds):
+    counts = [slots.shard_count(targets, interval_seconds) for targets in sorted((fewer, more))]
+    assert counts == sorted(counts)
+
+
+@given(POSITIONS, POSITIONS, INTERVALS, FLEETS)
+def test_targets_of_one_shard_are_due_within_five_seconds(one, other, interval_seconds, targets):
+    count = slots.shard_count(targets, interval_seconds)
+    other = (one * count // 2**64 * 2**64 + other) // count  # of the same shard
+    assert slots.shard(one, count) == slots.shard(other, count)
+    [first], [second] = (slots.slots(place, interval_seconds, 0, 1000 * interval_seconds) for place in (one, other))
+    assert abs(first - second) <= slots.SPREAD_MS
 
 
 @given(POSITIONS, st.integers(0, 13).map(lambda bits: 2**bits))

@@ -67,6 +67,25 @@ def account(running: Stack) -> Iterator[str]:
     if dead := deployment.messages("DeadLettersUrl"):
         yield f"{dead} messages in the dead-letter queue"
     yield from read_back(running)
+    yield from glance(running)
+
+
+def glance(running: Stack) -> Iterator[str]:
+    """What the fleet view says: everybody's line, with what the newest slot came to."""
+    view = running.deployment.ask("GET", "/api/v1/fleet?limit=1000")
+    codes = {row["instance_id"]: row["error_code"] for row in view["targets"] if row["scraped_at"]}
+    say(
+        f"{len(codes)} lines in the fleet view: "
+        + ", ".join(f"{count} {status}" for status, count in view["totals"]["by_status"].items())
+    )
+    for member in running.members:
+        name = f"{member.instance_id} ({member.kind})"
+        if member.instance_id not in codes:
+            yield f"{name}: no line in the fleet view"
+        elif codes.pop(member.instance_id) != member.code:
+            yield f"{name}: another code in the fleet view than {member.code or 'scraped'}"
+    for instance_id in codes:
+        yield f"{instance_id}: a line in the fleet view, and nobody registered it"
 
 
 def read_back(running: Stack) -> Iterator[str]:

@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector import history, pages, rows, store
+from collector.asked import Asked
 from collector.engines import sglang
 from collector.errors import LateError
 from collector.exposition import parse
 from collector.fields import DEFAULT
-from collector.timespan import iso
+from collector.timespan import Span, iso
 from past import Past
 from support import PAGES, SHARED, needs_shared
 
@@ -602,8 +603,6 @@ def test_whatever_is_asked_the_answer_is_a_page_not_found_or_a_named_mistake(rou
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**48 - 1), st.integers(0, 2**48 - 1), st.none() | st.just("1s"))
 def test_a_cursor_with_a_right_checksum_leads_nowhere_else(start, end, position, step):
-    from handlers.history import Asked, Span
-
     asked = Asked("sglang", "sglang-001", "-1h", "now", step, RUNNING)
     cursor = asked.cursor(Span(start, end), max(position - 1, 0))
     query = {"fields": RUNNING, "cursor": cursor} | ({"step": step} if step else {})

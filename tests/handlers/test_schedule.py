@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
+import collector.members
 from collector import dynamodb, messages, slots, ticks
 from collector.targets import MESSAGE
 from handlers import schedule
@@ -261,6 +262,54 @@ def test_a_registry_that_changes_during_a_tick_leaves_every_other_target_alone(q
     )
 
 
+def members():
+    """Who belongs to the fleet, as its view is told."""
+    found = boto3.client("dynamodb").query(
+        TableName="targets",
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": "fleet"}},
+    )["Items"]
+    return collector.members.read(found)
+
+
+def test_intervals_are_sharded_each_by_itself_and_each_target_is_told_into_how_many(queue):
+    register(*fleet(600), *(item(f"quick-{number}", interval_seconds=15) for number in range(30)))
+    tick(this_minute())
+    bodies = [MESSAGE.validate_json(entry["MessageBody"]) for entry in queue.taken]
+    assert {len({target.interval_seconds for target in body}) for body in bodies} == {1}
+    told = {(target.interval_seconds, target.shards) for body in bodies for target in body}
+    assert told == {(60, slots.shard_count(600, 60)), (15, slots.shard_count(30, 15))}
+
+
+def test_the_fleets_members_are_noted_with_each_tick(queue):
+    register(item("on"), item("off", enabled=False), item("hourly", interval_seconds=3600))
+    tick(now := this_minute())
+    assert members() == {"on", "hourly"}
+    register(item("on", enabled=False), item("off"))
+    tick(now + MINUTE_MS)
+    assert members() == {"off", "hourly"}
+
+
+def test_members_that_cannot_be_noted_keep_nothing_from_being_sent(queue, caplog):
+    register(*(servers := fleet(30)))
+
+    def refuse(params, **_):
+        if b'"members/' in params["body"]:
+            raise EndpointConnectionError(endpoint_url="http://dynamodb")
+
+    dynamodb.client().meta.events.register("before-call.dynamodb.PutItem", refuse)
+    report = tick(now := this_minute())
+    assert report["sent"] == 30
+    assert queued(queue) == slots_of(ids_of(servers), now)
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.message == "the fleet's members were not noted"
+    assert warning.reason.startswith("EndpointConnectionError")
+    assert members() is None
+    dynamodb.client().meta.events.unregister("before-call.dynamodb.PutItem", refuse)
+    tick(now + MINUTE_MS)
+    assert members() == set(ids_of(servers))
+
+
 def test_what_sqs_refuses_once_is_sent_all_the_same(start_queue):
     queue = start_queue(lambda call, entries: (200, {"0": refusal()} if call == 1 else {}))
     register(*(servers := fleet(100)))
@@ -319,5 +368,5 @@ def test_a_tick_costs_few_calls(queue, targets, calls):
     register(*fleet(targets))
     report = tick(this_minute())
     assert report["sent"] == targets
-    assert report["messages"] <= slots.shard_count(targets)
+    assert report["messages"] <= slots.shard_count(targets, 60)
     assert len(queue.calls) <= calls

@@ -8,10 +8,11 @@ from itertools import count
 import boto3
 import pytest
 
-from collector import item, pages, reading, store
+from collector import fleet, item, pages, reading, shards, store
 from collector.backoff import State
 from collector.errors import RefusedError
 from collector.outcome import Outcome
+from faulty_dynamodb import REFUSED
 from handlers import worker
 from queue_of_messages import Context, Message, event, message
 from servers import PAGE, keeps_alive, sends, whole
@@ -54,6 +55,13 @@ def run(*messages, seconds=30):
 def items():
     found = boto3.client("dynamodb").scan(TableName=store.table_name(), ConsistentRead=True)["Items"]
     return {item.read_key(stored): stored for stored in found}
+
+
+def measured(capsys):
+    """The metrics of the one run since it was last asked."""
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [emf] = [line for line in printed if "_aws" in line]
+    return emf
 
 
 def codes():
@@ -219,14 +227,67 @@ def test_one_line_says_what_came_of_a_batch(targets, serve, caplog, now_ms):
 def test_scrapes_failures_passed_over_slots_and_returned_messages_are_metrics(targets, serve, capsys, now_ms):
     busy = serve(sends(whole(b"busy", status="503 Service Unavailable")))
     run(message(targets(), targets(busy), targets(slot_ms=now_ms - 61_000)), Message("?"))
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [emf] = [line for line in lines if "_aws" in line]
-    assert {name: emf[name] for name in ("Scrapes", "FailedScrapes", "SlotsPassedOver", "MessagesReturned")} == {
+    counted = measured(capsys)
+    assert {name: counted[name] for name in ("Scrapes", "FailedScrapes", "SlotsPassedOver", "MessagesReturned")} == {
         "Scrapes": [2.0],
         "FailedScrapes": [1.0],
         "SlotsPassedOver": [1.0],
         "MessagesReturned": [1.0],
     }
+
+
+def lines():
+    """Those of the fleet view, by their shards."""
+    found = boto3.client("dynamodb").scan(TableName=fleet.table_name(), ConsistentRead=True)["Items"]
+    return {stored["sk"]["S"]: shards.read_lines(stored) for stored in found}
+
+
+def test_each_registered_target_has_a_line_in_the_fleet_view_one_write_for_each_shard(targets, dynamodb):
+    regular = [targets(shards=16) for _ in range(40)]
+    once = targets(interval_seconds=None)
+    run(message(*regular[:20], once), message(*regular[20:]))
+    dynamodb.operations.clear()
+    run(message(*(one.model_copy(update={"slot_ms": one.slot_ms + 60_000}) for one in regular)))
+    written = {"/".join(map(str, shards.Shard.of(one))) for one in regular}
+    assert dynamodb.operations == {"BatchGetItem": 1 + 1, "BatchWriteItem": 2, "PutItem": len(written)}
+    shown = lines()
+    assert shown.keys() == written
+    assert {one.instance_id: one.slot_ms for of_shard in shown.values() for one in of_shard} == {
+        one.instance_id: one.slot_ms + 60_000 for one in regular
+    }
+
+
+def test_a_fleet_view_that_cannot_be_written_returns_no_message_and_is_counted_and_told(
+    targets, dynamodb, caplog, capsys
+):
+    dynamodb.fault = lambda operation, request, forward: (
+        REFUSED(operation, request, forward)
+        if fleet.table_name() in (request.get("TableName"), *request.get("RequestItems", ()))
+        else forward(request)
+    )
+    assert run(message(*(targets(shards=1) for _ in range(3)))) == []
+    assert codes() == {None: 3}
+    [line] = [record for record in caplog.records if record.message == "lines of the fleet view are lost"]
+    assert (line.levelname, line.shards, sum(line.reasons.values())) == ("ERROR", 1, 1)
+    assert "AccessDenied" in next(iter(line.reasons))
+    assert measured(capsys)["FleetLinesLost"] == [3.0]
+
+
+def test_a_bug_in_the_fleet_view_returns_no_message_either(targets, monkeypatch, caplog):
+    monkeypatch.delenv("TARGETS_TABLE")
+    assert run(message(targets(shards=1))) == []
+    assert codes() == {None: 1}
+    assert "the fleet view was not written" in [record.message for record in caplog.records]
+
+
+def test_a_server_that_turns_ill_is_counted_once_by_what_it_turned_into(targets, serve, capsys):
+    server = serve(keeps_alive(whole(b"busy", status="503 Service Unavailable")))
+    busy = [targets(server) for _ in range(3)]
+    turned = []
+    for number in range(3):
+        run(message(*(one.model_copy(update={"slot_ms": one.slot_ms + 60_000 * number}) for one in busy)))
+        turned.append({name: count for name, count in measured(capsys).items() if name.startswith("Turned")})
+    assert turned == [{"TurnedUnknown": [3.0]}, {"TurnedUnreachable": [3.0]}, {}]
 
 
 @pytest.mark.parametrize(

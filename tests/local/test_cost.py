@@ -1,23 +1,28 @@
 """The bill follows from the code and from figures that are still true."""
 
 import gzip
-import json
 import sys
 
 import boto3
 import pytest
 
-from collector import messages, registry
+from collector import messages, registry, shards
+from collector.exposition import parse
+from collector.item import item_bytes as stored_bytes
+from collector.shards import Shard
 from collector.targets import Registration
-from handlers import api, schedule
-from local import cost
+from fleet_lines import instance_names, line
+from handlers import schedule
+from hour import hour
+from local import cost, others
 from local.demo import item_bytes
 from local.function import Context
-from servers import sends, whole
-from support import ASKED_AT, PAGES, ROOT, target
+from maturing import Life, matured
+from support import ASKED_AT, PAGES, target
 
 PAGE = PAGES / "sglang-0.5.23-after-load.prom"
 LABELS = {"team": "search", "cluster": "gpu-7"}
+YOUNG, OLD = cost.STORED.values()
 
 
 def near(figure):
@@ -28,15 +33,17 @@ def items(table):
     return boto3.client("dynamodb").scan(TableName=table)["Items"]
 
 
-def test_a_scrape_is_stored_in_as_many_bytes_as_are_counted(table, on_a_laptop, serve):
-    server = serve(sends(whole(PAGE.read_bytes())))
-    event = json.loads((ROOT / "events/collect.json").read_text())
-    event["body"] = json.dumps(
-        {"instance_id": "sglang-001", "endpoint": f"http://127.0.0.1:{server.port}/metrics", "timeout": 5}
-    )
-    api.handler(event, Context(deadline=sys.maxsize, memory_limit_in_mb=1024))
-    [item] = items("snapshots")
-    assert cost.MEASURED.item_bytes == near(item_bytes(item))
+@pytest.mark.parametrize(("times", "stored"), [pytest.param(0, YOUNG, id="young"), pytest.param(1_000, OLD, id="old")])
+def test_a_scrape_is_stored_in_as_many_units_and_bytes_as_are_counted(table, times, stored):
+    page = PAGE.read_bytes()
+    one = hour(matured(page, times) if times else Life(page), "sglang", 300)
+    assert stored.write_units == pytest.approx(one.mean_units, abs=0.05)
+    assert stored.item_bytes == pytest.approx(one.mean_bytes, rel=0.05)
+    assert cost.MEASURED.shared_lines_bytes == near(one.shared[0].bytes)
+
+
+def test_a_page_has_as_many_series_as_are_counted():
+    assert len(parse(PAGE.read_bytes()).samples) == cost.MEASURED.series
 
 
 def test_a_page_crosses_zones_in_as_many_bytes_as_are_counted():
@@ -58,6 +65,12 @@ def test_a_registration_is_kept_in_as_many_bytes_as_are_counted(table):
     labels = sum(len(name) + len(value) for name, value in LABELS.items())
     plain = {name: value for name, value in item.items() if value.keys() & {"S", "N"}}
     assert cost.MEASURED.registration_bytes == near(item_bytes(plain) + len("labels") + labels + len("enabled") + 1)
+
+
+def test_a_line_of_the_fleet_view_is_kept_in_as_many_bytes_as_are_counted():
+    lines = [line(name) for name in instance_names(16)]
+    shard_bytes = stored_bytes(shards.with_lines(Shard(60, 64, 17), None, lines))
+    assert cost.MEASURED.fleet_line_bytes == near(shard_bytes / 16)
 
 
 def test_a_tick_logs_as_many_bytes_as_are_counted(table, monkeypatch, capsys, caplog):
@@ -83,43 +96,61 @@ def test_a_thousand_servers_are_a_message_a_shard_in_tens():
 
 def test_a_line_is_its_quantity_times_its_list_price():
     """By hand: a thousand servers a minute write 43.8 million items a month."""
-    lines = {line.what: line for line in cost.bill(1_000, 60, 1_024)}
+    lines = {line.what: line for line in cost.bill(1_000, 60, cost.Stored(1, 1_024))}
     written = lines["DynamoDB: scrapes written"]
     assert written.quantity == pytest.approx(43.8e6)
     assert written.dollars == pytest.approx(27.375)
-    assert lines["DynamoDB: previous scrapes read"].dollars == pytest.approx(43.8 / 2 * 0.125)
+    assert lines["DynamoDB: previous scrapes and anchors read"].dollars == pytest.approx(43.8 * 0.125)
+    assert lines["DynamoDB: lines that they share written"].quantity == 20 * 2 * 7
     assert lines["EventBridge Scheduler"].dollars == pytest.approx(0.0438)
     assert lines["DynamoDB: 30 days of scrapes kept"].quantity == pytest.approx(1_000 * 1_440 * 30 * 1_124 / 1e9)
 
 
-def test_an_item_is_written_and_read_in_whole_units():
-    written, read = (
-        [next(line for line in cost.bill(10, 60, size) if what in line.what).quantity for size in (1_024, 1_025, 8_193)]
-        for what in ("scrapes written", "previous scrapes read")
+def test_scrapes_that_take_more_units_cost_more_to_write_and_no_more_to_read():
+    one, two = ({line.what: line.dollars for line in cost.bill(10, 60, cost.Stored(units, 900))} for units in (1, 2))
+    assert {what for what in one if two[what] != one[what]} == {"DynamoDB: scrapes written"}
+    assert two["DynamoDB: scrapes written"] == 2 * one["DynamoDB: scrapes written"]
+
+
+def test_comparing_costs_its_reads_and_its_time():
+    """By hand: a read unit and 0.4 ms of a processor, of which a worker has 1,024 of 1,769 MB."""
+    seconds = 43.8e6 * 0.4e-3 * 1_769 / 1_024
+    assert cost.comparing(1_000, 60) == pytest.approx(43.8 * 0.125 + seconds * 0.0000166667, rel=0.01)
+
+
+def test_elsewhere_each_step_of_a_price_is_charged_for_what_it_covers():
+    """By hand: 596,000 metrics, and 26.1 thousand million samples a month."""
+    dollars = {one.service: one.dollars for one in others.elsewhere(1_000, 60, 596)}
+    assert dollars == pytest.approx(
+        {
+            "CloudWatch, custom metrics": 10_000 * 0.30 + 240_000 * 0.10 + 346_000 * 0.05,
+            "Managed Service for Prometheus, taken in": 2_000 * 0.09 + (596 * 43.8 - 2_000) * 0.035,
+            "Managed Service for Prometheus, a month kept": 596 * 43.8e6 * 1.5 / 2**30 * 0.03,
+            "Datadog, custom metrics": 596_000 * 0.05,
+        }
     )
-    assert [units / written[0] for units in written] == [1, 2, 9]
-    assert [units / read[0] for units in read] == [1, 1, 3]
 
 
 def test_twice_the_servers_or_half_the_interval_costs_up_to_twice_as_much():
     def total(*fleet):
-        return sum(line.dollars for line in cost.bill(*fleet, 1_024))
+        return sum(line.dollars for line in cost.bill(*fleet, YOUNG))
 
     assert total(1_000, 60) < total(2_000, 60) < 2 * total(1_000, 60)
     assert total(1_000, 60) < total(1_000, 30) < 2 * total(1_000, 60)
 
 
 def test_every_price_is_used_and_has_a_source_of_aws():
-    used = {line.price for line in cost.bill(10, 60, 1_024)}
+    used = {line.price for line in cost.bill(10, 60, YOUNG)}
     assert used | {cost.PRICES["arm64"]} == set(cost.PRICES.values())
     assert all(".aws.amazon.com/" in price.source or "//aws.amazon.com/" in price.source for price in used)
 
 
 def test_the_table_says_both_sums_and_every_price():
     text = "\n".join(cost.table(1_000, 60))
-    for size in (cost.MEASURED.item_bytes, 1_024):
-        assert f"{sum(line.dollars for line in cost.bill(1_000, 60, size)):,.2f}" in text
+    for stored in cost.STORED.values():
+        assert f"{sum(line.dollars for line in cost.bill(1_000, 60, stored)):,.2f}" in text
     assert all(price.source in text for price in cost.PRICES.values() if price.dollars)
+    assert all(f"{fee.source}, seen {fee.seen}" in text for fee in others.FEES)
 
 
 @pytest.mark.parametrize(

@@ -139,3 +139,11 @@ HINTS: Mapping[str, Mapping[str, str]] = {
 def hint(key: str, engine: str) -> str | None:
     by_engine = HINTS.get(key, {})
     return by_engine.get(engine, by_engine.get(""))
+
+
+_KEYS = {text: key for key, by_engine in HINTS.items() for text in by_engine.values()}
+
+
+def key(hint: str | None) -> str | None:
+    """Where a hint stands, or one with the same words."""
+    return _KEYS.get(hint) if hint else None

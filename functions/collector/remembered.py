@@ -1,0 +1,108 @@
+"""What an item keeps of a verdict, and of what is carried from scrape to scrape; and both read back from it.
+
+`memory` is a map, with a letter for each field of `Memory`; its times are in ms before the scrape. `findings` are JSON
+without what every finding has: compressed beside `USUAL_FINDINGS`, and of a hint only the key under which it stands.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from collector.batches import Item, read_key
+from collector.findings import hints
+from collector.packing import deflate, inflate
+from collector.verdict import NO_MEMORY, Finding, Health, Memory
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+# All fields but `status`, which is told in `health`.
+MEMORY = {
+    "since_ms": "s",
+    "failures": "f",
+    "last_good_slot_ms": "l",
+    "progress_ms": "p",
+    "gauges_ms": "g",
+    "heartbeat_ms": "h",
+    "most_running": "m",
+    "restarts": "r",
+}
+FINDINGS = TypeAdapter(tuple[Finding, ...])
+# What findings are made of more often than not, the likeliest last. Another text would not read what is stored.
+USUAL_FINDINGS = (
+    b'[{"code":"scrape_failed","severity":"warning","message":"The last scrape failed: ","evidence":{"error_code":'
+    b'"timeout","failures":1.0,"seconds_since_last_good":60.0},"hint":"connection_refused"}][{"code":"unreachable"'
+    b',"severity":"critical","message":" scrapes in a row failed, the last so: ","evidence":{[{"code":"stalled","s'
+    b'everity":"critical","evidence":{"seconds_without_progress":,"seconds_without_gauges":,"seconds_without_heart'
+    b'beat":,"requests_in_flight":,"requests_in_flight_before":,"gen_throughput_tokens_per_second":0.0}},{"code":"'
+    b'cache_thrashing","severity":"info","message":"The prefix cache held % of prompt tokens, against % over the s'
+    b'erver\'s life, while tokens were evicted.","evidence":{"cache_hit_rate":0.,"life_cache_hit_rate":0.,"prompt_t'
+    b'okens":,"evicted_tokens":.0}},{"code":"kv_nearly_full","severity":"degraded","message":"The KV pool is 9% fu'
+    b'll, as it was at the scrape before (9%), and requests wait.","evidence":{"kv_usage_ratio":0.9,"kv_usage_rati'
+    b'o_before":0.9,"num_requests_waiting":,"retracted":.0},"hint":"kv_nearly_full"},{"code":"saturated","severity'
+    b'":"degraded","message":" requests wait, did at the scrape before, and the mean wait is s of s to the first t'
+    b'oken.","evidence":{"num_requests_waiting":.0,"num_requests_waiting_before":.0,"num_requests_running":.0,"mos'
+    b't_requests_running":.0,"queue_time_mean_seconds":0.,"time_to_first_token_mean_seconds":0.,"kv_usage_ratio":0'
+    b'.,"retracted":0.0},"hint":"saturated by request slots"},{"code":"slow_first_token","severity":"degraded","me'
+    b'ssage":"One in twenty waited at least s or longer for the first token; 5 s is the limit.","evidence":{"time_'
+    b'to_first_token_p95_seconds":,"time_to_first_token_p95_lower_bound_seconds":.0,"time_to_first_token_count":.0'
+    b',"limit_seconds":5.0},"hint":"slow_first_token"},{"code":"slow_tokens","severity":"degraded","message":"One '
+    b'in twenty waited 0. s or longer for the next token; 0.2 s is the limit.","evidence":{"inter_token_latency_p9'
+    b'5_seconds":0.,"inter_token_latency_p95_lower_bound_seconds":0.,"inter_token_latency_count":.0,"limit_seconds'
+    b'":0.2},"hint":"slow_tokens"}]'
+)
+
+
+def tell_health(health: Health) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The attributes of a verdict. Since when it holds is in the memory."""
+    yield "health", {"S": health.status}
+    if health.findings:
+        short = tuple(one.model_copy(update={"hint": hints.key(one.hint)}) for one in health.findings)
+        yield "findings", {"B": deflate(FINDINGS.dump_json(short, exclude_defaults=True), USUAL_FINDINGS)}
+
+
+def read_health(item: Item) -> Health | None:
+    memory = read_memory(item)
+    if memory.status is None or memory.since_ms is None:
+        return None
+    findings: tuple[Finding, ...] = ()
+    if "findings" in item:
+        engine = item["engine"]["S"]
+        short = FINDINGS.validate_json(inflate(item["findings"]["B"], USUAL_FINDINGS))
+        findings = tuple(one.model_copy(update={"hint": one.hint and hints.hint(one.hint, engine)}) for one in short)
+    return Health(status=memory.status, since=EPOCH + timedelta(milliseconds=memory.since_ms), findings=findings)
+
+
+def tell_memory(memory: Memory, at_ms: int, good: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The attribute of a memory, if there is anything to remember. That a good scrape is the last good one is plain."""
+    told: Item = {}
+    for name, letter in MEMORY.items():
+        value = getattr(memory, name)
+        if value == getattr(NO_MEMORY, name) or (good and name == "last_good_slot_ms"):
+            continue
+        if name.endswith("_ms"):
+            told[letter] = {"N": str(at_ms - value)}
+        elif name == "restarts":
+            told[letter] = {"S": "".join(str(int(one)) for one in value)}
+        else:
+            told[letter] = {"N": str(value)}
+    if told:
+        yield "memory", {"M": told}
+
+
+def read_memory(item: Item) -> Memory:
+    told = item.get("memory", {}).get("M", {})  # of a release before these forms: what it remembered is forgotten once
+    at_ms = int(item["scraped_at"]["N"])
+    values: dict[str, Any] = {"status": item.get("health", {}).get("S")}
+    if "blob" in item:
+        values["last_good_slot_ms"] = read_key(item)[1]
+    for name, letter in MEMORY.items():
+        if letter not in told:
+            continue
+        if name.endswith("_ms"):
+            values[name] = at_ms - int(told[letter]["N"])
+        elif name == "restarts":
+            values[name] = tuple(one == "1" for one in told[letter]["S"])
+        else:
+            values[name] = type(getattr(NO_MEMORY, name))(told[letter]["N"])
+    return Memory(**values)
