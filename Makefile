@@ -20,11 +20,11 @@ CHECKOV := $(call mark,.venv-checkov,tests/requirements-checkov.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve targets stack e2e test lint build bench cost redrive requirements
+.PHONY: help demo collect serve targets export stack e2e test lint build bench cost redrive requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo collect serve targets stack e2e bench cost redrive: export PYTHONPATH := functions
+demo collect serve targets export stack e2e bench cost redrive: export PYTHONPATH := functions
 lint build: export SAM_CLI_TELEMETRY := 0
 stack e2e: export ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
@@ -39,6 +39,9 @@ serve: $(DEVELOPMENT)  ## The API at http://127.0.0.1:8002, a simulated server o
 
 targets: $(DEVELOPMENT)  ## Register a fleet: make targets FILE=fleet.yaml STACK=sglang-collector (or TABLE=; YES=1, PRUNE=1)
 	$(if $(FILE),,$(error say which fleet: make targets FILE=fleet.yaml STACK=sglang-collector))$(PYTHON) -m local.targets "$$FILE"
+
+export: $(DEVELOPMENT)  ## A history as CSV: make export INSTANCE=sglang-001 START=-1d STACK=sglang-collector (END=, STEP=, FIELDS=, FILE=)
+	$(if $(INSTANCE),,$(error say which server: make export INSTANCE=sglang-001 START=-1d STACK=sglang-collector))@$(PYTHON) -m local.export "$$INSTANCE"
 
 stack: $(RUNTIME) build  ## The whole template at work on simulated servers, until Ctrl-C (PORT=, SERVERS=; needs python3.13)
 	.venv-3.13/bin/python -m local.stack

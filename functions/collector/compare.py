@@ -43,12 +43,13 @@ class Change:
         return self.evidence is not None
 
 
-def compare(earlier: Exposition, later: Exposition) -> Change:
+def compare(earlier: Exposition, later: Exposition, other_release: str | None = None) -> Change:
     """What happened between two pages of one server.
 
     A series that is new has risen from zero: counters appear with their first event. After a restart all have, if a
     process is proven to be another; where only falling counters tell of it, those that fell have. Where the counts of
-    the process before are still summed up with the new one's, none has.
+    the process before are still summed up with the new one's, none has. `other_release` says why the server must be of
+    another release than before: then it restarted, whatever its counters are called now and have come to.
     """
     before, now = _series_of(earlier.layout), _series_of(later.layout)
     old, new = before.values_beside(now, earlier.values), later.values
@@ -57,7 +58,8 @@ def compare(earlier: Exposition, later: Exposition) -> Change:
     for index in now.not_counters:
         values[index] = math.nan
     fallen = [index for index in now.counters if values[index] < 0]
-    proofs = _other_starts(before, now, earlier.values, new) | _other_processes(before, now)
+    proofs = dict.fromkeys(now.workers, other_release) if other_release else {}
+    proofs |= _other_starts(before, now, earlier.values, new) | _other_processes(before, now)
     evidence = next(iter(proofs.values()), None) or _lost_counts(before, now, fallen, earlier.values)
     reset: Iterable[int] = ()
     notes: list[str] = []
@@ -79,6 +81,16 @@ def compare(earlier: Exposition, later: Exposition) -> Change:
             for index in indexes:
                 values[index] = math.nan
     return Change(values, steps, evidence, tuple(notes))
+
+
+def is_same_process(earlier: Exposition, later: Exposition) -> bool:
+    """Whether two pages are proven to be of one process, by when it started; counts that fell then say otherwise."""
+    before, now = _series_of(earlier.layout), _series_of(later.layout)
+    return (
+        any(key in before.places for key in now.starts)
+        and not _other_starts(before, now, earlier.values, later.values)
+        and not _other_processes(before, now)
+    )
 
 
 def _other_processes(before: "_Series", now: "_Series") -> dict[str, str]:

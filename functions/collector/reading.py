@@ -37,10 +37,17 @@ class Engine(Protocol):
         asked_at: datetime,
         scrape: ScrapeFacts,
         quantiles: Collection[str],
+        fields: frozenset[str] | None = None,
     ) -> Snapshot: ...
 
     def read_interval(
-        self, earlier: Exposition, later: Exposition, since: datetime, seconds: float, quantiles: Collection[str]
+        self,
+        earlier: Exposition,
+        later: Exposition,
+        since: datetime,
+        seconds: float,
+        quantiles: Collection[str],
+        fields: frozenset[str] | None = None,
     ) -> tuple[Interval, Moves]: ...
 
 

@@ -46,9 +46,9 @@ def render(
     # Plain dicts and one json.dumps: a model for each sample costs ten times as much.
     answer["metrics"]["raw_metrics"] = raw = [raw_metric(sample) for sample in samples]
     text = json.dumps(answer)
-    if _bytes_in_answer(text) > ANSWER_BYTES_AT_MOST:
+    if bytes_in_answer(text) > ANSWER_BYTES_AT_MOST:
         answer["metrics"]["raw_metrics"] = []
-        fitting = _fitting(raw, ANSWER_BYTES_AT_MOST - _bytes_in_answer(json.dumps(answer)))
+        fitting = _fitting(raw, ANSWER_BYTES_AT_MOST - bytes_in_answer(json.dumps(answer)))
         answer["metrics"] |= {"raw_metrics": fitting, "raw_metrics_omitted": len(raw) - len(fitting)}
         text = json.dumps(answer)
     return text
@@ -72,10 +72,10 @@ def _special(value: float) -> str:
 
 def _fitting(raw: list[dict[str, Any]], room_bytes: int) -> list[dict[str, Any]]:
     """The first samples that fit, with a little kept for the count of the others."""
-    sizes = accumulate(_bytes_in_answer(json.dumps(sample)) + len(", ") for sample in raw)
+    sizes = accumulate(bytes_in_answer(json.dumps(sample)) + len(", ") for sample in raw)
     return raw[: sum(1 for _ in takewhile(lambda size: size <= room_bytes - 32, sizes))]
 
 
-def _bytes_in_answer(text: str) -> int:
+def bytes_in_answer(text: str) -> int:
     """A body travels as a JSON string inside Lambda's answer, so each quote in it costs two bytes."""
     return len(json.dumps(text))

@@ -26,6 +26,8 @@ from collector.targets import Key, Target
 SLOTS_LOOKED_BACK = 4
 KEYS = {"ProjectionExpression": "instance_id, slot"}
 BLOB = b"blob"  # its attribute's name is paid for too
+RANGE_LIMIT = 5000  # 1 MB of the smallest items has fewer
+ALWAYS_READ = ("instance_id", "slot", "engine", "scraped_at", "expires_at", "code", "error", "interval")
 BEFORE = {
     "ProjectionExpression": "instance_id, slot, scraped_at, expires_at, failures, retry_at, health, memory, #blob",
     "ExpressionAttributeNames": {"#blob": "blob"},  # a word of DynamoDB's own
@@ -152,6 +154,67 @@ def _newest(instance_id: str, until: float, **options: Any) -> list[Item]:
     )
     items: list[Item] = answer["Items"]
     return items
+
+
+def read_range(
+    instance_id: str,
+    engine: str,
+    slots: tuple[int, int],
+    attributes: Collection[str],
+    until: float,
+    *,
+    limit: int = RANGE_LIMIT,
+    backwards: bool = False,
+    good: bool = False,
+) -> tuple[list[Item], int | None]:
+    """Items of an engine's server from the first slot to the last, both included, oldest first or newest first.
+
+    One answer of DynamoDB's: it looks at `limit` items and 1 MB at most. Given beside them is the slot up to which it
+    has looked, None where that is all. `good` leaves out those without a page; what has expired is always left out.
+    Raises NO_ANSWER.
+    """
+    if slots[0] > slots[1]:
+        return [], None
+    values = {":id": instance_id, ":engine": engine}
+    numbers = {":first": slots[0], ":last": slots[1], ":now": int(time.time())}
+    answer = batches.ask(
+        batches.client().query,
+        until,
+        TableName=table_name(),
+        KeyConditionExpression="instance_id = :id AND slot BETWEEN :first AND :last",
+        FilterExpression="expires_at > :now AND engine = :engine" + " AND attribute_exists(#blob)" * good,
+        ProjectionExpression=_projection({*attributes, *ALWAYS_READ}),
+        ExpressionAttributeNames=_names({*attributes, *ALWAYS_READ, *["blob"] * good}),
+        ExpressionAttributeValues={name: {"S": value} for name, value in values.items()}
+        | {name: {"N": str(value)} for name, value in numbers.items()},
+        ScanIndexForward=not backwards,
+        Limit=limit,
+    )
+    items: list[Item] = answer["Items"]
+    last = answer.get("LastEvaluatedKey")
+    return items, read_key(last)[1] if last else None
+
+
+def read_items(keys: Iterable[Key], attributes: Collection[str], until: float) -> dict[Key, Item]:
+    """Those that there are. Raises NO_ANSWER and UnprocessedError."""
+    names = {*attributes, *ALWAYS_READ}
+    options = {"ProjectionExpression": _projection(names), "ExpressionAttributeNames": _names(names)}
+    return {read_key(item): item for item in _read(keys, until, **options)}
+
+
+def newest_engine(instance_id: str) -> str | None:
+    """That of the last scrape, None where there is none that has not expired. Raises NO_ANSWER."""
+    newest = _newest(instance_id, time.monotonic() + PATIENCE_SECONDS, ConsistentRead=True)
+    return next((item["engine"]["S"] for item in newest if int(item["expires_at"]["N"]) > time.time()), None)
+
+
+def _projection(names: Iterable[str]) -> str:
+    return ", ".join(f"#{name}" for name in sorted(names))
+
+
+def _names(names: Iterable[str]) -> dict[str, str]:
+    """`blob`, `error` and others are words of DynamoDB's own."""
+    return {f"#{name}": name for name in names}
 
 
 def existing(keys: Iterable[Key], until: float) -> set[Key]:

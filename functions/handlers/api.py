@@ -1,4 +1,4 @@
-"""The HTTP API: collect a server now, read back its newest snapshot; more routes are in `registry` and `fleet`.
+"""The HTTP API: collect a server now, read back its newest snapshot; `registry`, `history`, `fleet` have more routes.
 
 An API Gateway HTTP API (payload 2.0) in front, IAM in front of that. A target that cannot be scraped is an answer, 200
 with `success: false`; a caller's mistake is 422 with the field named; our own fault is 500 with a correlation id and no
@@ -31,7 +31,7 @@ from collector.reading import recall
 from collector.response import render
 from collector.snapshot import CollectionResponse
 from collector.targets import Endpoint, Engine, InstanceId, Target, TimeoutSeconds
-from handlers import fleet, registry
+from handlers import fleet, history, registry
 from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
 
 VERSION = "0.1.0"
@@ -41,6 +41,7 @@ logger = Logger()
 metrics = Metrics()
 app = APIGatewayHttpResolver(enable_validation=True)
 app.include_router(registry.router, prefix="/api/v1")
+app.include_router(history.router, prefix="/api/v1")
 app.include_router(fleet.router, prefix="/api/v1")
 
 pipeline.base_thresholds()  # what is wrong there stops the function when it starts, in words

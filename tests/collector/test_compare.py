@@ -110,6 +110,27 @@ def test_where_the_old_process_counts_stay_in_the_sums_nothing_is_reset():
     assert found.notes == ("what the process before has counted is still in the sums",)
 
 
+def test_of_another_release_everything_counts_from_zero_whatever_it_is_called():
+    found = compare.compare(parse(counters(5, 5, 5)), parse(counters(6, 7, 8)), other_release="it was upgraded")
+    assert (found.evidence, list(found.values)) == ("it was upgraded", [6, 7, 8])
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "is_same"),
+    [
+        pytest.param("startup_time_seconds 61.5\n", "startup_time_seconds 61.5\n", True, id="one-start"),
+        pytest.param("startup_time_seconds 61.5\n", "startup_time_seconds 63.5\n", False, id="another-start"),
+        pytest.param("", "startup_time_seconds 61.5\n", False, id="only-one-says"),
+        pytest.param('p{pid="1"} 0\n', 'p{pid="1"} 0\n', False, id="a-process-id-may-come-again"),
+        pytest.param(
+            'startup_time_seconds 6\np{pid="1"} 0\n', 'startup_time_seconds 6\np{pid="2"} 0\n', False, id="pid"
+        ),
+    ],
+)
+def test_one_process_is_proven_by_when_it_started(earlier, later, is_same):
+    assert compare.is_same_process(parse(earlier), parse(later)) is is_same
+
+
 def test_of_a_routers_workers_only_the_one_that_restarted_counts_from_zero():
     page = (
         '# TYPE p gauge\np{{pid="{}",worker_addr="x"}} 0\np{{pid="7",worker_addr="y"}} 0\n'

@@ -25,7 +25,8 @@ def ask(name="health", *, method=None, path=None, query=None, body=None, headers
     http["method"] = method or http["method"]
     http["path"] = event["rawPath"] = path or event["rawPath"]
     if query is not None:
-        event["queryStringParameters"], event["rawQueryString"] = query, urlencode(query)
+        event["queryStringParameters"] = {name: str(value) for name, value in query.items()}
+        event["rawQueryString"] = urlencode(query)
     if body is not None:
         event["body"] = body if isinstance(body, str) else json.dumps(body)
     event["headers"] |= dict(headers)

@@ -1,7 +1,7 @@
 """From two pages of a server to what happened between them, for every engine alike."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,18 @@ class Between:
     gauges: Sequence[str] = ()
     heartbeat: Sequence[Source] = ()
     idle_seconds: Source | None = None
+
+    def only(self, fields: Collection[str]) -> "Between":
+        """What these fields of an interval need."""
+        needed = {field.removesuffix("_per_second") for field in fields}
+        if "cache_hit_rate" in needed:
+            needed |= {"prompt_tokens", "cached_tokens"}
+        if "generated_basis" in needed:
+            needed |= {"generated_tokens"}
+        return Between(
+            amounts={name: sources for name, sources in self.amounts.items() if name in needed},
+            live_tokens=self.live_tokens if "generated_tokens" in needed else None,
+        )
 
     def read_interval(self, risen: Reading, change: Change, since: datetime, seconds: float) -> Interval:
         """The differences folded as the page itself is, and per second."""

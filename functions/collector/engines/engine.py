@@ -1,5 +1,6 @@
 """From a page to a snapshot, for every engine alike: what an engine calls things is in its tables."""
 
+import functools
 from collections import Counter
 from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from collector.engines.tables import Table, read
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
 from collector.sections import CacheMetrics, RequestMetrics, SystemMetrics
-from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot
+from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot, VersionRange
 from collector.targets import Target
 
 
@@ -45,8 +46,14 @@ class Engine:
         asked_at: datetime,
         scrape: ScrapeFacts,
         quantiles: Collection[str] = tuple(QUANTILES),
+        fields: frozenset[str] | None = None,
     ) -> Snapshot:
-        """A page as one server's snapshot: ranks folded, versions bridged, None where the page says nothing."""
+        """A page as one server's snapshot: ranks folded, versions bridged, None where the page says nothing.
+
+        With `fields`, as `system_metrics.num_requests_running`, `ranks` or `vllm`, no others are worked out.
+        """
+        if fields is not None:
+            return _only(self, fields).read_snapshot(exposition, target, asked_at, scrape, quantiles)
         page = self._page_of(exposition.layout)
         at = Reading(page, exposition.values, quantiles=quantiles)
         requests = RequestMetrics(**read(self.requests, at))
@@ -78,14 +85,29 @@ class Engine:
         since: datetime,
         seconds: float,
         quantiles: Collection[str] = tuple(QUANTILES),
+        fields: frozenset[str] | None = None,
     ) -> tuple[Interval, Moves]:
-        """What happened between two pages of a server, `seconds` after each other."""
-        change = compare.compare(earlier, later)
-        page = self._page_of(later.layout)
-        before = Reading(self._page_of(earlier.layout), earlier.values)
+        """What happened between two pages of a server, `seconds` after each other.
+
+        With `fields`, as `interval.queue_time`, no others are worked out, and nothing of what moved.
+        """
+        if fields is not None:
+            return _only(self, fields).read_interval(earlier, later, since, seconds, quantiles)
+        page, page_before = self._page_of(later.layout), self._page_of(earlier.layout)
+        change = compare.compare(earlier, later, self._other_release(page_before, page))
+        before = Reading(page_before, earlier.values)
         moves = self.between.read_moves(before, Reading(page, later.values), change, seconds)
         risen = Reading(page, change.values, quantiles=quantiles)
         return self.between.read_interval(risen, change, since, seconds), moves
+
+    def _other_release(self, before: Page, now: Page) -> str | None:
+        """Why a server must be of another release than before; None where it may be the same, or several are shown."""
+        if before is now or not self.releases or any(group.worker for group in (*before.groups, *now.groups)):
+            return None
+        was, is_now = before.version_range, now.version_range
+        if not self.releases.differ(was, is_now):
+            return None
+        return f"its families are of release {_words(is_now)}, and were of {_words(was)}"
 
     def _page_of(self, layout: Layout) -> Page:
         page = self._pages.get(layout)
@@ -108,3 +130,27 @@ class Engine:
             worker=group.worker or None,
             **read(self.rank, replace(at, group=group)),
         )
+
+
+@functools.lru_cache(maxsize=100)
+def _only(engine: Engine, fields: frozenset[str]) -> Engine:
+    """The same with the tables that these fields need. It shares the pages."""
+
+    def of(section: str, table: Table) -> Table:
+        return {name: sources for name, sources in table.items() if f"{section}{name}" in fields}
+
+    return replace(
+        engine,
+        requests=of("request_metrics.", engine.requests),
+        cache=of("cache_metrics.", engine.cache),
+        system=of("system_metrics.", engine.system),
+        rank=engine.rank if "ranks" in fields else {},
+        own=of("", engine.own),
+        between=engine.between.only({field.removeprefix("interval.") for field in fields}),
+    )
+
+
+def _words(version: VersionRange) -> str:
+    at_least = f"{version.at_least} or newer" if version.at_least else None
+    before = f"before {version.before}" if version.before else None
+    return ", ".join(filter(None, (at_least, before)))

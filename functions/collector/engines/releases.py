@@ -43,3 +43,10 @@ class Releases:
     def reaches(self, version: VersionRange, release: str) -> bool:
         """Whether the page proves that its server is of this release or a later one."""
         return version.at_least is not None and self._place[version.at_least] >= self._place[release]
+
+    def differ(self, one: VersionRange, other: VersionRange) -> bool:
+        """Whether no release exposes both of two pages."""
+        return self._is_before(one, other) or self._is_before(other, one)
+
+    def _is_before(self, one: VersionRange, other: VersionRange) -> bool:
+        return one.before is not None and self.reaches(other, one.before)

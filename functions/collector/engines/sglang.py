@@ -314,9 +314,10 @@ def read_snapshot(
     asked_at: datetime,
     scrape: ScrapeFacts,
     quantiles: Collection[str] = tuple(QUANTILES),
+    fields: frozenset[str] | None = None,
 ) -> Snapshot:
     """A server's page, or that of a router in front of servers: its own, or the one on which it gathers theirs."""
-    return _engine_of(exposition).read_snapshot(exposition, target, asked_at, scrape, quantiles)
+    return _engine_of(exposition).read_snapshot(exposition, target, asked_at, scrape, quantiles, fields)
 
 
 def read_interval(
@@ -325,9 +326,10 @@ def read_interval(
     since: datetime,
     seconds: float,
     quantiles: Collection[str] = tuple(QUANTILES),
+    fields: frozenset[str] | None = None,
 ) -> tuple[Interval, Moves]:
     """What happened between two pages of a server or a router, `seconds` after each other."""
-    return _engine_of(later).read_interval(earlier, later, since, seconds, quantiles)
+    return _engine_of(later).read_interval(earlier, later, since, seconds, quantiles, fields)
 
 
 def _engine_of(exposition: Exposition) -> Engine:
