@@ -42,7 +42,9 @@ metrics = Metrics()
 app = APIGatewayHttpResolver(enable_validation=True)
 app.include_router(registry.router, prefix="/api/v1")
 
-pipeline.base_thresholds()  # what is wrong there stops the function when it starts, in words
+# What is wrong there stops the function when it starts, in words.
+pipeline.base_thresholds()
+pipeline.rules()
 
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
@@ -163,7 +165,8 @@ def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str
         timeout_seconds=request.timeout,
         slot_ms=time.time_ns() // 1_000_000,
     )
-    [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS)
+    allowed = registry.rules_for(request.instance_id, request.endpoint)
+    [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS, allowed)
     if isinstance(outcome, Unfinished):
         raise outcome.reason
     _report(outcome)

@@ -37,6 +37,7 @@ gc.set_threshold(20_000)
 
 # What is wrong there stops the function when it starts, in words: not scrape by scrape.
 pipeline.base_thresholds()
+pipeline.rules()
 
 logger = Logger()
 metrics = Metrics()
@@ -113,7 +114,7 @@ def collect(messages: list[Message], deadline: float) -> tuple[Counter[str], dic
     try:
         for key in store.existing(again, deadline):
             del targets[key]
-        for result in pipeline.collect(list(targets.values()), deadline):
+        for result in pipeline.collect(list(targets.values()), deadline, pipeline.rules().for_registered()):
             match result:
                 case Outcome():
                     outcomes[result.code or OK] += 1
