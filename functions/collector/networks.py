@@ -23,7 +23,8 @@ class Network(NamedTuple):
 
 
 # The first row that holds an address decides. A table of our own, because what `ipaddress` calls private or global
-# differs between Python versions. Ranges and purposes: IANA's special-purpose address registries (RFC 6890).
+# differs between Python versions. Ranges and purposes: IANA's special-purpose address registries (RFC 6890); EKS pods':
+# https://aws.amazon.com/about-aws/whats-new/2018/10/amazon-eks-now-supports-additional-vpc-cidr-blocks/
 NETWORKS = tuple(
     Network(ipaddress.ip_network(prefix), verdict, reason)
     for prefix, verdict, reason in (
@@ -37,7 +38,7 @@ NETWORKS = tuple(
         ("192.0.2.0/24", Verdict.NEVER, "reserved for documentation"),
         ("192.88.99.0/24", Verdict.NEVER, "reserved: the former 6to4 relays"),
         ("192.168.0.0/16", Verdict.LISTED, "private"),
-        ("198.18.0.0/15", Verdict.LISTED, "reserved for benchmarks, and lent to VPCs by AWS"),
+        ("198.18.0.0/15", Verdict.LISTED, "reserved for benchmarks, which EKS may give to pods"),
         ("198.51.100.0/24", Verdict.NEVER, "reserved for documentation"),
         ("203.0.113.0/24", Verdict.NEVER, "reserved for documentation"),
         ("224.0.0.0/4", Verdict.NEVER, "multicast"),

@@ -297,11 +297,11 @@ def test_some_addresses_are_never_open(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["198.18.0.1", "198.19.255.255", "::ffff:198.19.0.1"])
-def test_what_aws_lends_to_vpcs_is_open_by_parameter(address: str) -> None:
-    lent = Rules(allowed_cidrs=(ipaddress.ip_network("198.19.0.0/16"), ipaddress.ip_network("198.18.0.0/16")))
-    assert checked("http://gpu.internal/", lent, leads_to(address))
+def test_what_eks_may_give_to_pods_is_open_by_parameter(address: str) -> None:
+    listed = Rules(allowed_cidrs=(ipaddress.ip_network("198.19.0.0/16"), ipaddress.ip_network("198.18.0.0/16")))
+    assert checked("http://gpu.internal/", listed, leads_to(address))
     for rules in (DEFAULT, LAPTOP, ABROAD):
-        assert "benchmarks, and lent to VPCs by AWS: allowed where ALLOWED_CIDRS lists it only" in verdict(
+        assert "benchmarks, which EKS may give to pods: allowed where ALLOWED_CIDRS lists it only" in verdict(
             address, rules, besides="10.0.0.1"
         )
 

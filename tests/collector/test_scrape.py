@@ -772,6 +772,7 @@ def test_a_certificate_that_proves_nothing_is_refused(
     ) as caught:
         over_tls(server)
     assert caught.value.code == "tls_failed"
+    assert "other.test" not in str(caught.value)
     assert server.requests == []
 
 
