@@ -91,6 +91,23 @@ def put(table: str, items: Mapping[Key, Item], until: float) -> dict[Key, Except
     return refused
 
 
+def put_new(table: str, item: Item, key: str, until: float) -> bool:
+    """Write an item unless one is there; whether it was written. `key` is an attribute of the key. Raises NO_ANSWER."""
+    try:
+        ask(
+            client().put_item,
+            until,
+            TableName=table,
+            Item=item,
+            ConditionExpression=f"attribute_not_exists({key})",
+        )
+    except ClientError as exc:
+        if code(exc) != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
+
+
 def ask(call: Callable[..., dict[str, Any]], until: float, **request: Any) -> dict[str, Any]:
     """DynamoDB's answer. Raises NO_ANSWER: at once what asking again does not mend."""
     for pause in _pauses():

@@ -91,11 +91,11 @@ def deflate(plain: bytes, example: bytes = b"", level: int = 9) -> bytes:
 
 
 def inflate(packed: bytes, example: bytes = b"", wbits: int = -zlib.MAX_WBITS) -> bytes:
-    """Raises ValueError for more than anything that is kept, and zlib.error."""
+    """Raises ValueError for what is cut, or more than anything that is kept; and zlib.error."""
     unpacker = zlib.decompressobj(wbits, example)
     plain = unpacker.decompress(packed, INFLATED_AT_MOST)
-    if unpacker.unconsumed_tail:
-        raise ValueError("it is too long")
+    if not unpacker.eof:
+        raise ValueError("it is cut, or too long")
     return plain
 
 
@@ -108,8 +108,8 @@ def loosen(packed: bytes) -> bytes:
     """Raises ValueError as `inflate`, and lzma.LZMAError."""
     unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA)
     plain = unpacker.decompress(packed, INFLATED_AT_MOST)
-    if not unpacker.eof and not unpacker.needs_input:
-        raise ValueError("it is too long")
+    if not unpacker.eof:
+        raise ValueError("it is cut, or too long")
     return plain
 
 

@@ -99,18 +99,8 @@ def _keep(shared: SharedLines, expires_at: int, until: float) -> SharedLines:
                 _kept_until[shared.id] = expires_at + SLACK_SECONDS
             return shared
         item = key | {"lines": {"B": text}, "expires_at": {"N": str(expires_at + SLACK_SECONDS)}}
-        try:
-            batches.ask(
-                batches.client().put_item,
-                until,
-                TableName=table_name(),
-                Item=item,
-                ConditionExpression="attribute_not_exists(id)",
-            )
+        if batches.put_new(table_name(), item, "id", until):
             return _remember(item)
-        except batches.NO_ANSWER as exc:
-            if batches.code(exc) != "ConditionalCheckFailedException":
-                raise
 
 
 # Reading

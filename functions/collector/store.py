@@ -74,16 +74,9 @@ def _put_new(items: dict[Key, Item], until: float) -> dict[Key, Exception]:
     refused: dict[Key, Exception] = {}
     for key, item in items.items():
         try:
-            batches.ask(
-                batches.client().put_item,
-                until,
-                TableName=table_name(),
-                Item=item,
-                ConditionExpression="attribute_not_exists(slot)",
-            )
+            batches.put_new(table_name(), item, "slot", until)
         except NO_ANSWER as exc:
-            if batches.code(exc) != "ConditionalCheckFailedException":
-                refused[key] = exc
+            refused[key] = exc
     return refused
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Any
 
+from collector.item import item_bytes
 from local.aws import EmbeddedAws, EmbeddedAwsError
 from local.function import Invoke, api_function, collect_event
 from local.loopback import exit_when_told
@@ -64,15 +65,6 @@ def stored_item(aws: EmbeddedAws, instance_id: str) -> dict[str, dict[str, Any]]
         sys.exit("make demo: the item is not in the table")
     item: dict[str, dict[str, Any]] = answer["Items"][0]
     return item
-
-
-def item_bytes(item: dict[str, dict[str, Any]]) -> int:
-    """The item's size as DynamoDB bills it, near enough: names and values, a byte for two digits and one more."""
-    size = 0
-    for name, typed in item.items():
-        [(kind, value)] = typed.items()
-        size += len(name) + (len(value) // 2 + 1 if kind == "N" else len(value))
-    return size
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def test_a_page_whose_ground_is_gone_is_an_error_of_its_own(table, happens, word
     assert recall(stored) is None
     assert stored.health.status == "stalled"  # the same page a minute later
     [item] = [one for one in in_table("snapshots").scan()["Items"] if one["slot"] == NOW_MS + MINUTE_MS]
-    assert item["run"] == 3
+    assert item["run"] == 2
 
 
 def test_what_cannot_be_read_is_told_anew_by_the_next_scrape(table):

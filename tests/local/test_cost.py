@@ -8,14 +8,13 @@ import pytest
 
 from collector import messages, registry, shards
 from collector.exposition import parse
-from collector.item import item_bytes as stored_bytes
+from collector.item import item_bytes
 from collector.shards import Shard
 from collector.targets import Registration
 from fleet_lines import instance_names, line
 from handlers import schedule
 from hour import hour
 from local import cost, others
-from local.demo import item_bytes
 from local.function import Context
 from maturing import Life, matured
 from support import ASKED_AT, PAGES, target
@@ -69,7 +68,7 @@ def test_a_registration_is_kept_in_as_many_bytes_as_are_counted(table):
 
 def test_a_line_of_the_fleet_view_is_kept_in_as_many_bytes_as_are_counted():
     lines = [line(name) for name in instance_names(16)]
-    shard_bytes = stored_bytes(shards.with_lines(Shard(60, 64, 17), None, lines))
+    shard_bytes = item_bytes(shards.with_lines(Shard(60, 64, 17), None, lines))
     assert cost.MEASURED.fleet_line_bytes == near(shard_bytes / 16)
 
 
