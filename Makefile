@@ -63,7 +63,7 @@ lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types and the template
 build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
 	.venv-tools/bin/sam build
 
-bench: $(DEVELOPMENT)  ## The parser, quantiles, what is stored, a fleet of 1,000 servers and a tick for 10,000 targets, each beside others
+bench: $(DEVELOPMENT)  ## The parser, quantiles, what is stored, a day read back, a fleet of 1,000 servers and a tick for 10,000 targets, each beside others
 	$(PYTHON) -m tests.bench
 
 cost: $(DEVELOPMENT)  ## What a fleet costs in a month, line by line: make cost TARGETS=1000 INTERVAL=60

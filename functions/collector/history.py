@@ -166,7 +166,7 @@ class Walk:
         slots = max(0, last_ms - window_ms), last_ms
         for limit in LOOKED_BACK:
             attributes = self._attributes(with_page=True) | {"blob"}
-            found, _ = store.read_range(
+            found, read_to = store.read_range(
                 self._question.instance_id,
                 self._question.engine,
                 slots,
@@ -179,6 +179,7 @@ class Walk:
             if found:
                 told = pages.read_pages(found[:1], store.table_name(), _soon())
                 self._rows.begin(found[0], told.get(read_key(found[0])))
+            if found or read_to is None:
                 return
 
 

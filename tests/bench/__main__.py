@@ -1,6 +1,6 @@
 """`make bench`: every bench, one table each."""
 
-from tests.bench import comparison, exposition, fleet, quantiles, schedule, sizes
+from tests.bench import comparison, exposition, fleet, history, quantiles, schedule, sizes
 
 if __name__ == "__main__":
     exposition.main()
@@ -10,6 +10,8 @@ if __name__ == "__main__":
     sizes.main()
     print()  # noqa: T201
     comparison.main()
+    print()  # noqa: T201
+    history.main()
     print()  # noqa: T201
     fleet.main()
     print()  # noqa: T201

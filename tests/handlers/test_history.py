@@ -7,6 +7,7 @@ import io
 import json
 import random
 import time
+from collections import Counter
 from functools import partial
 
 import boto3
@@ -15,7 +16,7 @@ from calls import ask, call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector import history, pages, rows, store
+from collector import batches, history, pages, rows, store
 from collector.asked import Asked
 from collector.engines import sglang
 from collector.errors import LateError
@@ -589,6 +590,28 @@ QUERIES = st.fixed_dictionaries(
         "endpoint": TEXTS,
     },
 )
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [
+        pytest.param({}, {"Query": 1}, id="headlines"),
+        pytest.param({"fields": FINISHED}, {"Query": 2, "BatchGetItem": 1}, id="pages"),
+        pytest.param({"fields": FINISHED, "step": "1m"}, {"Query": 2, "BatchGetItem": 2}, id="steps"),
+        pytest.param({"fields": FINISHED, "step": "15m"}, {"Query": 2, "BatchGetItem": 3}, id="long-steps"),
+    ],
+)
+def test_a_history_is_read_in_few_calls_however_many_its_rows(query, most):
+    past_of(*range(30))
+    calls = Counter()
+
+    def count(model, **_):
+        calls[model.name] += 1
+
+    pages.forget()
+    batches.client().meta.events.register("before-call.dynamodb", count)
+    assert read_rows(0, 30, **query)
+    assert calls <= Counter(most)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -70,6 +70,7 @@ def test_steps_go_to_a_file(tables, instance, tmp_path):
     file = tmp_path / "day.csv"
     done = export(
         tables,
+        instance,
         START=str(T0 / 1000),
         END=str(T0 / 1000 + 120),
         STEP="2m",
