@@ -23,6 +23,7 @@ from collector.errors import LateError
 from collector.exposition import parse
 from collector.fields import DEFAULT
 from collector.timespan import Span, iso
+from handlers import history as routes
 from past import Past
 from support import PAGES, SHARED, needs_shared
 
@@ -420,6 +421,23 @@ def test_a_field_that_an_engines_table_gets_later_is_read_out_of_an_older_scrape
     assert column(field) == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("engine", "page", "fields"),
+    [
+        ("vllm", "vllm-0.33.0-dp2", ["vllm.gpu_blocks", 'vllm:num_requests_running{engine="1"}']),
+        ("tgi", "tgi-documented", ["tgi.batch_max_tokens", "tgi_queue_size"]),
+        ("sglang", "router-0.3.2-engine-metrics", ["ranks.1.worker", "system_metrics.num_requests_running"]),
+    ],
+)
+def test_every_engine_has_a_history(engine, page, fields):
+    Past(engine=engine).good(at(0), (PAGES / f"{page}.prom").read_bytes())
+    path = f"/api/v1/metrics/{engine}/sglang-001/history"
+    status, answer = call("metrics-history", path=path, query={"start": iso(at(0)), "fields": ",".join(fields)})
+    assert status == 200
+    [row] = answer["rows"]
+    assert all(row[name] not in (None, "") for name in fields)
+
+
 # CSV
 
 
@@ -489,6 +507,19 @@ def test_a_page_that_fits_no_answer_is_packed_for_who_can_unpack_it_and_refused_
 
 
 # Bounds
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"), [("ANSWER_BYTES_AT_MOST", routes.ROOM_FOR_THE_REST + 500), ("SECONDS_AT_MOST", -1.0)]
+)
+@pytest.mark.parametrize("step", [{}, {"step": "1m"}])
+def test_an_answer_that_is_full_or_took_long_ends_early_and_says_where_to_go_on(monkeypatch, bound, value, step):
+    past_of(*range(0, 120, 10))
+    whole = read_rows(0, 11, fields=FINISHED, **step)
+    monkeypatch.setattr(routes, bound, value)
+    in_parts, requests = through_cursors(1000, fields=FINISHED, end=iso(at(11)), **step)
+    assert in_parts == whole
+    assert requests > 3
 
 
 CURSOR = base64.urlsafe_b64encode(bytes([1]) + bytes(26)).decode()
