@@ -1,7 +1,7 @@
 """Every finding: a scene that raises it, and one that nearly does."""
 
 import pytest
-from cases import STILL, Scene, interval, memory, moves, place, scraped, snapshot, times, without_one_value
+from cases import AT_MS, STILL, Scene, interval, memory, moves, place, scraped, snapshot, times, without_one_value
 
 from collector.findings.find import LEADS_TO
 from collector.interval import RankMoves
@@ -16,6 +16,7 @@ OLD = VersionRange(at_least="0.4.1.post7", before="0.4.3.post4")
 BEFORE_0_5_7 = {"realtime_tokens_by_mode": None}
 NO_QUEUE = {"num_requests_waiting": 0}
 QUEUED = {"num_requests_running": 0, "num_requests_waiting": 5}
+RUSHED = {"queue_time": times(0.1), "time_to_first_token": times(0.11)}
 PRESSED = {"queue_time": times(2.0), "time_to_first_token": times(3.0)}
 THRASHED = {"cache_hit_rate": 0.1, "prompt_tokens": 20_000, "evicted_tokens": 9_000}
 NOTHING_KNOWN = {
@@ -73,7 +74,19 @@ RAISED = [
         still(15, snapshot(system=QUEUED), beating=True), "not_admitting", "degraded", "degraded", id="not-admitting"
     ),
     pytest.param(Scene(moves=ranks((8, 8, False), (7, 8, True))), "rank_stalled", "critical", "stalled", id="one-rank"),
+    pytest.param(
+        Scene(
+            interval=interval(seconds=15.0),
+            moves=ranks((8, 8, False), (7, 8, True)),
+            memory=memory(still_ranks={"0": AT_MS - 35_000}),
+        ),
+        "rank_stalled",
+        "critical",
+        "stalled",
+        id="one-rank-over-short-intervals",
+    ),
     pytest.param(of(**PRESSED), "saturated", "degraded", "saturated", id="the-wait-is-the-queue"),
+    pytest.param(of(**RUSHED), "saturated", "degraded", "saturated", id="a-fast-model's-queue"),
     pytest.param(
         of(queue_time=times(None, count=0), seconds=15.0), "saturated", "degraded", "saturated", id="none-admitted"
     ),
@@ -193,8 +206,29 @@ NEAR_MISSES = [
         "rank_stalled",
         id="rank-gauges-not-yet-refreshed",
     ),
+    pytest.param(
+        Scene(
+            interval=interval(seconds=15.0),
+            moves=ranks((8, 8, False), (7, 8, True)),
+            memory=memory(still_ranks={"0": AT_MS - 34_900, "1": AT_MS - 600_000}),
+        ),
+        "rank_stalled",
+        id="one-rank-stands-still-not-yet-for-long",
+    ),
     pytest.param(of(**PRESSED | {"queue_time": times(0.49)}), "saturated", id="a-short-wait"),
     pytest.param(of(**PRESSED | {"time_to_first_token": times(4.1)}), "saturated", id="the-prefill-is-what-takes-long"),
+    pytest.param(of(**RUSHED | {"queue_time": times(0.099)}), "saturated", id="a-wait-of-a-decode-step"),
+    pytest.param(of(**RUSHED | {"time_to_first_token": times(0.112)}), "saturated", id="a-short-wait-beside-a-prefill"),
+    pytest.param(
+        Scene(snapshot(system=NO_QUEUE), interval(**RUSHED)), "saturated", id="a-short-wait-and-no-queue-left"
+    ),
+    pytest.param(
+        # 5 wait and 20 get through in a second: some 0.25 s each
+        of(time_to_first_token=times(0.25, count=1200)),
+        "saturated",
+        id="a-short-wait-by-the-length-of-the-queue",
+    ),
+    pytest.param(of(queue_time=times(None, count=0), seconds=0.4), "saturated", id="none-admitted-for-a-moment"),
     pytest.param(of(queue_time=times(2.0)), "saturated", id="no-first-token-to-compare-with"),
     pytest.param(Scene(snapshot(system=NO_QUEUE), interval(**PRESSED)), "saturated", id="the-queue-is-gone"),
     pytest.param(
