@@ -386,7 +386,7 @@ class Life:
             yield page
 
     def told(self, change: Callable[[Page], Page] = tuple) -> list["Told"]:
-        """What each scrape tells, one after the other, as `pipeline.observe` goes about it; of other pages if wanted."""
+        """What each scrape tells, one after the other, as in `pipeline.observe`; each page may be changed before."""
         at, memory, before = ASKED_AT, NO_MEMORY, (None, None)
         told = []
         for scrape, page in zip(self.scrapes, self.pages(), strict=True):
