@@ -69,7 +69,7 @@ def test_counters_that_contradict_each_other_say_no_hit_rate():
 
 
 def test_the_hit_rate_of_vllm_is_of_what_was_looked_up():
-    """A prompt is looked up when it is scheduled, and counts when its prefill has ended: an interval later, it may be."""
+    """A prompt is looked up when it is scheduled, and counts when its prefill has ended: maybe an interval later."""
     text = (
         "# TYPE vllm:prompt_tokens_total counter\n"
         'vllm:prompt_tokens_total{{model_name="m"}} {}\n'
