@@ -127,6 +127,16 @@ def test_what_was_collected_is_read_back(invoke, event):
     assert newest == collected
 
 
+def test_what_was_collected_is_in_the_history(invoke, event):
+    assert invoke(event("metrics-history", instance_id="past"))[0] == 404
+    assert invoke(event("metrics-raw", instance_id="past"))[0] == 404
+    _, collected = invoke(event("collect", instance_id="past"))
+    query = {"start": "-6h", "fields": "system_metrics.num_requests_running"}
+    status, answer = invoke(event("metrics-history", instance_id="past") | {"queryStringParameters": query})
+    running = collected["metrics"]["system_metrics"]["num_requests_running"]
+    assert (status, [row["system_metrics.num_requests_running"] for row in answer["rows"]]) == (200, [running])
+
+
 def test_samples_are_in_the_answer_unless_they_are_not_wanted(invoke, event):
     _, collected = invoke(event("collect", instance_id="samples"))
     _, scraped = invoke(event("metrics-endpoint", instance_id="samples"))
@@ -240,7 +250,9 @@ def test_no_event_file_is_left_out():
         "fleet",
         "health",
         "metrics-endpoint",
+        "metrics-history",
         "metrics-newest",
+        "metrics-raw",
         "openapi",
         "schedule",
         "schedule-at",
