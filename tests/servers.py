@@ -54,7 +54,9 @@ Script = Callable[[Visit], None]
 class Server:
     """Runs a script for each connection. Keeps what was asked in `requests` and counts `connections`."""
 
-    def __init__(self, script: Script, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, script: Script, *, address: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script, self.tls, self.address = script, tls, address
         self.requests: list[bytes] = []
         self.connections = 0
@@ -62,7 +64,7 @@ class Server:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(
-            (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128
+            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128
         )
         self.port: int = self._listener.getsockname()[1]
 

@@ -127,14 +127,17 @@ def test_what_was_collected_is_read_back(invoke, event):
     assert newest == collected
 
 
-def test_what_was_collected_is_in_the_history(invoke, event):
-    assert invoke(event("metrics-history", instance_id="past"))[0] == 404
-    assert invoke(event("metrics-raw", instance_id="past"))[0] == 404
+def test_the_past_is_read_back_as_rows_and_as_pages(api, invoke, event):
     _, collected = invoke(event("collect", instance_id="past"))
-    query = {"start": "-6h", "fields": "system_metrics.num_requests_running"}
-    status, answer = invoke(event("metrics-history", instance_id="past") | {"queryStringParameters": query})
+    status, history = invoke(event("metrics-history", instance_id="past"))
     running = collected["metrics"]["system_metrics"]["num_requests_running"]
-    assert (status, [row["system_metrics.num_requests_running"] for row in answer["rows"]]) == (200, [running])
+    assert (status, history["rows"][-1]["system_metrics.num_requests_running"]) == (200, running)
+    # The event asks for what was an hour ago, when nothing was.
+    assert invoke(event("metrics-raw", instance_id="past"))[0] == 404
+    now = event("metrics-raw", instance_id="past") | {"rawQueryString": "", "queryStringParameters": {}}
+    raw = api.invoke(now)
+    assert (raw["statusCode"], raw["headers"]["Content-Type"][:10]) == (200, "text/plain")
+    assert len(raw["body"].splitlines()) >= collected["metrics"]["scrape"]["samples"]
 
 
 def test_samples_are_in_the_answer_unless_they_are_not_wanted(invoke, event):

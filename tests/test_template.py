@@ -96,6 +96,7 @@ def test_what_only_a_laptop_sets_is_declared_and_empty(function, variable):
     ("parameter", "default"),
     [
         pytest.param("AllowedPorts", policy.DEFAULT_PORTS, id="ports"),
+        pytest.param("AllowedCidrs", policy.DEFAULT_CIDRS, id="networks"),
         pytest.param("MaxPageBytes", scrape.MAX_PAGE_BYTES, id="page-size"),
         pytest.param("RetentionDays", item.retention_days(), id="retention"),
     ],
@@ -116,6 +117,24 @@ def test_a_parameter_has_the_default_of_the_code(parameter, default):
 )
 def test_ports_that_the_code_could_not_read_are_refused_before_the_stack_is_made(allowed, ports):
     assert bool(re.fullmatch(PARAMETERS["AllowedPorts"]["AllowedPattern"], ports)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("parameter", "allowed", "text"),
+    [
+        pytest.param("AllowedCidrs", True, policy.DEFAULT_CIDRS, id="the-default-networks"),
+        pytest.param("AllowedCidrs", True, "FD12:3456::/48", id="one-network"),
+        pytest.param("AllowedCidrs", False, "", id="no-network"),
+        pytest.param("AllowedCidrs", False, "10.0.0.1", id="address"),
+        pytest.param("AllowedCidrs", False, "10.0.0.0/8, fc00::/7", id="blank"),
+        pytest.param("AllowedHostSuffixes", True, "", id="every-name"),
+        pytest.param("AllowedHostSuffixes", True, "internal,.gpu.example.com", id="two-ends"),
+        pytest.param("AllowedHostSuffixes", False, "*.internal", id="star"),
+        pytest.param("AllowedHostSuffixes", False, "internal,", id="comma-at-the-end"),
+    ],
+)
+def test_networks_and_names_that_the_code_could_not_read_are_refused_too(parameter, allowed, text):
+    assert bool(re.fullmatch(PARAMETERS[parameter]["AllowedPattern"], text)) is allowed
 
 
 @pytest.mark.parametrize(

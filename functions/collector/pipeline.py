@@ -31,16 +31,17 @@ THREADS = 128
 WRITE_SECONDS = batches.PATIENCE_SECONDS + batches.CONNECT_SECONDS + batches.ANSWER_SECONDS
 
 
-def collect(targets: Iterable[Target], deadline: float) -> Iterator[Result]:
+def collect(targets: Iterable[Target], deadline: float, allowed: policy.Rules | None = None) -> Iterator[Result]:
     """Scrape every target once; give what came of it, success or failure, as soon as it is kept.
 
-    No scrape begins that could outlast `deadline` (`time.monotonic()`), and all is over WRITE_SECONDS after it.
+    `allowed` says where they may be; by default it is what any caller may ask for. No scrape begins that could outlast
+    `deadline` (`time.monotonic()`), and all is over WRITE_SECONDS after it.
     Raises what `store.read_befores` raises.
     """
     wanted = list({target.key: target for target in targets}.values())
     until = deadline + batches.PATIENCE_SECONDS
     befores = store.read_befores(wanted, until)
-    results = observe_all(wanted, befores, deadline)
+    results = observe_all(wanted, befores, deadline, allowed)
     while batch := list(islice(results, batches.WRITES_AT_ONCE)):
         refused = store.write([result for result in batch if isinstance(result, Outcome)], until)
         for result in batch:
@@ -48,7 +49,9 @@ def collect(targets: Iterable[Target], deadline: float) -> Iterator[Result]:
             yield Unfinished(result.target, reason) if reason else result
 
 
-def observe_all(targets: Sequence[Target], befores: Mapping[Key, Before], deadline: float) -> Iterator[Result]:
+def observe_all(
+    targets: Sequence[Target], befores: Mapping[Key, Before], deadline: float, allowed: policy.Rules | None = None
+) -> Iterator[Result]:
     """What comes of each target, as it comes: first those that are not asked, while the others are."""
     now = _now()
     due: list[Target] = []
@@ -62,7 +65,7 @@ def observe_all(targets: Sequence[Target], befores: Mapping[Key, Before], deadli
             passed_over.append(Outcome(target, now, error=error, state=before.state, memory=before.memory))
     # Those that failed before may take their whole timeout again: begun first, they end with the others.
     due.sort(key=lambda target: -befores.get(target.key, NOTHING_BEFORE).state.failures)
-    answers = in_parallel(lambda target: ask(target, deadline), due)
+    answers = in_parallel(lambda target: ask(target, deadline, allowed), due)
     return chain(
         passed_over,
         (observe(answer, befores.get(answer.target.key, NOTHING_BEFORE), deadline) for answer in answers),
@@ -87,13 +90,14 @@ class Answer:
     error: Exception | None = None
 
 
-def ask(target: Target, deadline: float) -> Answer:
+def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) -> Answer:
     """One scrape. Raises nothing: also what is our fault concerns this target alone."""
     asked_at, ends = _now(), time.monotonic() + target.timeout_seconds
     try:
         if ends > deadline:
             raise OutOfTimeError("not begun: the time left was less than its timeout")
-        return Answer(target, asked_at, scrape.scrape(policy.check(target.endpoint, rules(), ends), ends))
+        destination = policy.check(target.endpoint, allowed or rules(), ends)
+        return Answer(target, asked_at, scrape.scrape(destination, ends))
     except Exception as error:
         return Answer(target, asked_at, error=error)
 

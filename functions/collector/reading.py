@@ -134,7 +134,7 @@ def _facts(page: Received, parsed: Exposition) -> ScrapeFacts:
         page_bytes=len(page.body),
         samples=len(parsed.samples),
         bad_lines=parsed.bad_line_count,
-        first_bad_lines=tuple(str(line) for line in parsed.bad_lines),
+        first_bad_lines=tuple(f"line {line.number}: {line.reason}" for line in parsed.bad_lines),
     )
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import re
 import ssl
 import time
 import zlib
@@ -40,7 +39,8 @@ from collector.errors import (
     TooLargeError,
     TruncatedError,
 )
-from collector.policy import SCHEME_PORTS, Destination
+from collector.policy import Destination
+from collector.spelling import SCHEME_PORTS
 
 USER_AGENT = "sglang-collector/0.1.0"
 CONNECT_SECONDS = 3.0
@@ -204,19 +204,24 @@ def _unzip(where: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _not_a_page(where: str, destination: Destination, response: urllib3.BaseHTTPResponse) -> ScrapeError:
     status = response.status
     if 300 <= status < 400:
-        return RedirectError(f"{where}: answered {status} and points to {_target(response)}; it is not followed")
+        return RedirectError(
+            f"{where}: answered {status} and points to {_whither(destination, response)}; it is not followed"
+        )
     if status == 404 and _has_json_detail(response):
         path = destination.path.partition("?")[0][:80]
         return MetricsNotEnabled(f"{where}: answered 404 for {path}: was SGLang started with --enable-metrics?")
     return StatusError(f"{where}: answered {status} instead of 200", status)
 
 
-def _target(response: urllib3.BaseHTTPResponse) -> str:
+def _whither(destination: Destination, response: urllib3.BaseHTTPResponse) -> str:
+    """Not the address itself: where servers inside point to is not for a caller from outside."""
     try:
         host = urlsplit(response.headers["location"]).hostname
     except (KeyError, ValueError):
         return "nowhere"
-    return re.sub(r"[^a-z0-9.:_-]", "?", host[:64]) if host else "another path of the same server"
+    if not host:
+        return "another path of the same server"
+    return "another address of the same host" if host == destination.host else "another host"
 
 
 def _has_json_detail(response: urllib3.BaseHTTPResponse) -> bool:

@@ -63,7 +63,9 @@ class ScrapeFacts(Model):
     page_bytes: int
     samples: int
     bad_lines: int = Field(description="Lines skipped because they are malformed.")
-    first_bad_lines: tuple[str, ...] = Field((), description="The first few, each with its number and what is wrong.")
+    first_bad_lines: tuple[str, ...] = Field(
+        (), description="The first few, each with its number and what is wrong; not its text."
+    )
 
 
 class RawMetric(Model):

@@ -44,7 +44,9 @@ app.include_router(registry.router, prefix="/api/v1")
 app.include_router(history.router, prefix="/api/v1")
 app.include_router(fleet.router, prefix="/api/v1")
 
-pipeline.base_thresholds()  # what is wrong there stops the function when it starts, in words
+# What is wrong there stops the function when it starts, in words.
+pipeline.base_thresholds()
+pipeline.rules()
 
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
@@ -165,7 +167,8 @@ def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str
         timeout_seconds=request.timeout,
         slot_ms=time.time_ns() // 1_000_000,
     )
-    [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS)
+    allowed = registry.rules_for(request.instance_id, request.endpoint)
+    [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS, allowed)
     if isinstance(outcome, Unfinished):
         raise outcome.reason
     _report(outcome)

@@ -94,7 +94,7 @@ def put_target(
     instance_id: Annotated[InstanceId, Path()], settings: Settings, if_match: IfMatch = None
 ) -> Response[str]:
     try:
-        policy.inspect(settings.endpoint, pipeline.rules())
+        policy.inspect(settings.endpoint, pipeline.rules().for_registered())
     except PolicyError as error:
         return refuse_fields(error.code, [FieldError(field="body.endpoint", message=str(error))])
     registration = Registration(instance_id=instance_id, **settings.model_dump())
@@ -124,6 +124,16 @@ def delete_target(instance_id: Annotated[InstanceId, Path()], if_match: IfMatch 
         return _conflict(conflict) if conflict.current else _not_registered(instance_id)
     logger.info("target deleted", instance_id=instance_id, by=_caller())
     return reply(204, "")
+
+
+def rules_for(instance_id: str, endpoint: str) -> policy.Rules:
+    """Where a caller may send us who names both: a registered target's own endpoint goes by the registry's rules."""
+    rules = pipeline.rules()
+    if rules.trust_registered_targets:  # nothing else differs, so nothing else is worth the read
+        registered = registry.read(instance_id)
+        if registered and registered.endpoint == endpoint:
+            return rules.for_registered()
+    return rules
 
 
 def _version(instance_id: str, if_match: str) -> int:

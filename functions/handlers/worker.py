@@ -40,6 +40,7 @@ gc.set_threshold(20_000)
 
 # What is wrong there stops the function when it starts, in words: not scrape by scrape.
 pipeline.base_thresholds()
+pipeline.rules()
 
 logger = Logger()
 metrics = Metrics()
@@ -137,7 +138,7 @@ def collect(messages: list[Message], deadline: float) -> Collected:
     try:
         for key in store.existing(again, deadline):
             del targets[key]
-        for result in pipeline.collect(list(targets.values()), deadline):
+        for result in pipeline.collect(list(targets.values()), deadline, pipeline.rules().for_registered()):
             match result:
                 case Outcome():
                     collected.add(result)

@@ -24,7 +24,7 @@ AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
 AT_ONCE = 8
 PAGE = 1000
 # Where only a table is named, nobody says what its stack may scrape.
-OPEN = policy.Rules(allow_loopback=True, allow_public_addresses=True, allowed_ports=(range(1, 65536),))
+OPEN = policy.Rules(allow_loopback=True, trust_registered_targets=True).for_registered()
 
 Step = Callable[[], object]
 
@@ -74,9 +74,12 @@ def find(stack: str) -> tuple[str, policy.Rules]:
             "ALLOW_LOOPBACK": "true" if os.environ.get("AWS_ENDPOINT_URL") else "",  # an AWS on this machine
             "ALLOW_PUBLIC_ADDRESSES": parameters.get("AllowPublicAddresses", ""),
             "ALLOWED_PORTS": parameters.get("AllowedPorts", ""),
+            "ALLOWED_CIDRS": parameters.get("AllowedCidrs", ""),
+            "ALLOWED_HOST_SUFFIXES": parameters.get("AllowedHostSuffixes", ""),
+            "TRUST_REGISTERED_TARGETS": parameters.get("TrustRegisteredTargets", ""),
         }
     )
-    return outputs["TargetsTable"], rules
+    return outputs["TargetsTable"], rules.for_registered()
 
 
 def read_registered() -> Iterator[Registered]:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from collector.errors import CollectorError, DeadlineError, DnsError, PolicyError
-from collector.policy import NETWORKS, Destination, Resolver, Rules, check, inspect
+from collector.networks import NETWORKS
+from collector.policy import DEFAULT_CIDRS, Destination, Resolver, Rules, check, inspect
 
-OPEN = Rules(allow_loopback=True, allow_public_addresses=True, allowed_ports=(range(1, 65536),))
+OPEN = Rules(allow_loopback=True, trust_registered_targets=True).for_registered()
 
 
 def leads_to(*addresses: str) -> Resolver:
@@ -175,6 +176,8 @@ SEGMENT = r"path has a \. or \.\. segment"
         ("http://127。0。0。1/", r"character U\+3002"),
         ("http://１２７.0.0.1/", r"character U\+FF11"),
         ("http://ⓛocalhost/", r"character U\+24DB"),
+        ("http://10.0.1.17//metadata.test:99999/", "path begins with //"),
+        ("http://10.0.1.17/" + "a" * 2048, "is longer than 2048 characters"),
         ("http://10.0.1.17/<x>", PATH),
         ('http://10.0.1.17/"', PATH),
         ("http://10.0.1.17/%", PATH),
@@ -235,21 +238,29 @@ PUBLIC = [
 ]
 NEVER = [
     *("0.0.0.0", "0.1.2.3", "169.254.169.254", "169.254.170.2", "169.254.0.1", "169.254.255.255"),  # noqa: S104
-    *("192.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.19.255.255"),
+    *("192.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1"),
     *("198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
     *("::", "::2", "::127.0.0.1", "::10.0.0.1", "100::1", "64:ff9b:1::1", "5f00::1", "4000::1", "fec0::1"),
     *("fe80::1", "febf::1", "fe80::1%lo", "ff02::1", "ff0e::1", "fd00:ec2::254", "fd00:ec2::253", "fd00:ec2::23"),
-    *("::ffff:169.254.169.254", "::ffff:0.0.0.0", "::ffff:224.0.0.1", "::ffff:255.255.255.255"),
+    *(
+        "::ffff:169.254.169.254",
+        "::ffff:0.0.0.0",
+        "::ffff:0:127.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "::ffff:224.0.0.1",
+        "::ffff:255.255.255.255",
+    ),
     *("64:ff9b::169.254.169.254", "64:ff9b::a9fe:aa02", "64:ff9b::0.0.0.0"),
+    *("fd12::5efe:127.0.0.1", "2600::200:5efe:169.254.169.254", "fd12:3456::5efe:10.0.0.1", "64:ff9b:1::10.0.0.1"),
     *("2002:7f00:1::1", "2002:a9fe:a9fe::1", "2002:808:808::1"),
     *("2001::1", "2001:0:7f00:1::", "2001:0:a9fe:a9fe::", "2001:10::1", "2001:20::1", "2001:db8::1", "3fff::1"),
 ]
 
 
-def verdict(address: str, rules: Rules) -> str:
+def verdict(address: str, rules: Rules, besides: str = "10.0.0.1") -> str:
     """What is said of a name with a good address and this one, and of the literal, which must be the same."""
     with pytest.raises(PolicyError) as by_name:
-        checked("http://gpu.internal/", rules, leads_to("10.0.0.1", address))
+        checked("http://gpu.internal/", rules, leads_to(besides, address))
     if "%" in address:
         return str(by_name.value)
     literal = f"[{address}]" if ":" in address else address
@@ -274,13 +285,25 @@ def test_loopback_is_open_on_a_laptop_only(address: str) -> None:
 def test_public_addresses_are_open_by_parameter(address: str) -> None:
     assert checked("http://gpu.internal/", ABROAD, leads_to(address))
     for rules in (DEFAULT, LAPTOP):
-        assert "is public: allowed with ALLOW_PUBLIC_ADDRESSES=true only" in verdict(address, rules)
+        assert "is public: allowed with ALLOW_PUBLIC_ADDRESSES=true only, or where ALLOWED_CIDRS lists it" in verdict(
+            address, rules
+        )
 
 
 @pytest.mark.parametrize("address", NEVER)
 def test_some_addresses_are_never_open(address: str) -> None:
     for rules in (DEFAULT, LAPTOP, ABROAD, OPEN):
         assert verdict(address, rules).endswith(": never allowed")
+
+
+@pytest.mark.parametrize("address", ["198.18.0.1", "198.19.255.255", "::ffff:198.19.0.1"])
+def test_what_eks_may_give_to_pods_is_open_by_parameter(address: str) -> None:
+    listed = Rules(allowed_cidrs=(ipaddress.ip_network("198.19.0.0/16"), ipaddress.ip_network("198.18.0.0/16")))
+    assert checked("http://gpu.internal/", listed, leads_to(address))
+    for rules in (DEFAULT, LAPTOP, ABROAD):
+        assert "benchmarks, which EKS may give to pods: allowed where ALLOWED_CIDRS lists it only" in verdict(
+            address, rules, besides="10.0.0.1"
+        )
 
 
 def test_a_carried_address_is_named_with_its_reason() -> None:
@@ -290,7 +313,17 @@ def test_a_carried_address_is_named_with_its_reason() -> None:
 def test_every_network_in_the_table_can_be_reached_by_an_address() -> None:
     deciding = {
         next(network.prefix for network in NETWORKS if ipaddress.ip_address(address) in network.prefix)
-        for address in (*LOOPBACK, *PUBLIC, *NEVER, "10.0.0.1", "100.64.0.1", "172.16.0.1", "192.168.0.1", "fc00::1")
+        for address in (
+            *LOOPBACK,
+            *PUBLIC,
+            *NEVER,
+            "10.0.0.1",
+            "100.64.0.1",
+            "172.16.0.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "fc00::1",
+        )
     }
     assert deciding == {network.prefix for network in NETWORKS}
 
@@ -390,6 +423,8 @@ def attempt(resolver: Resolver, deadline: float) -> CollectorError:
 
 # Parameters
 
+NARROW = (ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd12::/16"))
+
 
 @pytest.mark.parametrize(
     ("environment", "rules"),
@@ -399,6 +434,14 @@ def attempt(resolver: Resolver, deadline: float) -> CollectorError:
         pytest.param({"ALLOW_LOOPBACK": "false", "ALLOW_PUBLIC_ADDRESSES": "false"}, Rules(), id="false"),
         pytest.param({"ALLOW_LOOPBACK": "true"}, LAPTOP, id="loopback"),
         pytest.param({"ALLOW_PUBLIC_ADDRESSES": "true"}, ABROAD, id="public"),
+        pytest.param({"TRUST_REGISTERED_TARGETS": "true"}, Rules(trust_registered_targets=True), id="trust"),
+        pytest.param({"ALLOWED_CIDRS": "10.20.0.0/16, fd12::/16"}, Rules(allowed_cidrs=NARROW), id="networks"),
+        pytest.param({"ALLOWED_CIDRS": DEFAULT_CIDRS}, Rules(), id="the-default-networks"),
+        pytest.param(
+            {"ALLOWED_HOST_SUFFIXES": "Internal, .gpu.example.com"},
+            Rules(allowed_host_suffixes=("internal", "gpu.example.com")),
+            id="suffixes",
+        ),
         pytest.param(
             {"ALLOWED_PORTS": "80, 8000-8002"}, Rules(allowed_ports=(range(80, 81), range(8000, 8003))), id="ports"
         ),
@@ -419,11 +462,76 @@ def test_rules_come_from_the_environment(environment: dict[str, str], rules: Rul
         ("ALLOWED_PORTS", "9000-8000"),
         ("ALLOWED_PORTS", "all"),
         ("ALLOWED_PORTS", "-80"),
+        ("ALLOWED_PORTS", "٨٠"),
+        ("ALLOWED_CIDRS", "10.20.0.1/16"),
+        ("ALLOWED_CIDRS", "10.20.0.0"),
+        ("ALLOWED_CIDRS", "10.20.0.0/16,"),
+        ("ALLOWED_CIDRS", "10.20.0.0/33"),
+        ("ALLOWED_CIDRS", "all"),
+        ("ALLOWED_HOST_SUFFIXES", "internal,"),
+        ("ALLOWED_HOST_SUFFIXES", "*.internal"),
+        ("ALLOWED_HOST_SUFFIXES", "..internal"),
+        ("TRUST_REGISTERED_TARGETS", "yes"),
     ],
 )
 def test_a_parameter_that_cannot_be_read_is_our_fault_and_stops_us(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} is '{value}'"):
+    with pytest.raises(ValueError, match=re.escape(f"{name} is {value!r}")):
         Rules.from_environment({name: value})
+
+
+@pytest.mark.parametrize("address", ["10.20.0.1", "fd12::1", "::ffff:10.20.0.1", "64:ff9b::10.20.0.1"])
+def test_listed_networks_are_open(address: str) -> None:
+    assert checked("http://gpu.internal/", Rules(allowed_cidrs=NARROW), leads_to(address))
+
+
+@pytest.mark.parametrize("address", ["10.21.0.1", "192.168.0.1", "fd13::1", "100.64.0.1", "::ffff:10.21.0.1"])
+def test_a_list_of_networks_takes_the_place_of_the_private_ones(address: str) -> None:
+    refused = verdict(address, Rules(allowed_cidrs=NARROW), besides="10.20.0.1")
+    assert refused.endswith(": allowed where ALLOWED_CIDRS lists it only")
+
+
+def test_a_public_network_can_be_listed_without_opening_the_others() -> None:
+    rules = Rules(allowed_cidrs=(ipaddress.ip_network("8.8.8.0/24"),))
+    assert checked("http://8.8.8.8/", rules)
+    with pytest.raises(PolicyError, match=r"8\.8\.9\.8 is public"):
+        checked("http://8.8.9.8/", rules)
+
+
+@pytest.mark.parametrize("address", [*NEVER, *LOOPBACK])
+def test_nothing_that_can_be_listed_or_registered_opens_what_is_never_allowed(address: str) -> None:
+    everything = {"ALLOWED_CIDRS": "0.0.0.0/0,::/0,169.254.0.0/16,127.0.0.0/8,::1/128,fe80::/10,fd00:ec2::/32"}
+    rules = Rules.from_environment(
+        everything | {"ALLOW_PUBLIC_ADDRESSES": "true", "ALLOWED_PORTS": "1-65535", "TRUST_REGISTERED_TARGETS": "true"}
+    )
+    for each in (rules, rules.for_registered()):
+        assert re.search(": never allowed$|: allowed with ALLOW_LOOPBACK=true only$", verdict(address, each))
+
+
+@pytest.mark.parametrize("name", ["internal", "gpu-1.internal", "a.b.internal", "GPU.Example.COM", "1.gpu.example.com"])
+def test_a_name_with_a_listed_end_is_open(name: str) -> None:
+    rules = Rules(allowed_host_suffixes=("internal", "gpu.example.com"))
+    assert checked(f"http://{name}/", rules, leads_to("10.0.0.1")).host == name.lower()
+    with pytest.raises(PolicyError, match="is link-local"):
+        checked(f"http://{name}/", rules, leads_to("169.254.169.254"))
+
+
+@pytest.mark.parametrize("name", ["notinternal", "internal.test", "example.com", "xgpu.example.com", "localhost"])
+def test_a_name_with_another_end_is_refused_and_not_looked_up(name: str) -> None:
+    with pytest.raises(PolicyError, match=f"^{name} is not a name that ALLOWED_HOST_SUFFIXES lists the end of$"):
+        checked(f"http://{name}/", Rules(allowed_host_suffixes=("internal", "gpu.example.com")))
+
+
+def test_an_address_needs_no_listed_end() -> None:
+    assert checked("http://10.0.0.1/", Rules(allowed_host_suffixes=("internal",)))
+
+
+def test_what_is_registered_goes_by_the_same_rules_unless_it_is_trusted() -> None:
+    assert Rules().for_registered() == Rules()
+    trusted = Rules(allowed_cidrs=NARROW, allowed_host_suffixes=("internal",), trust_registered_targets=True)
+    for endpoint in ("http://8.8.8.8/", "http://10.0.0.1:22/", "http://gpu.test/"):
+        assert checked(endpoint, trusted.for_registered(), leads_to("8.8.8.8"))
+        with pytest.raises(PolicyError):
+            checked(endpoint, trusted, leads_to("8.8.8.8"))
 
 
 # Without a look-up

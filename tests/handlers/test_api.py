@@ -2,14 +2,16 @@
 
 import json
 import time
+from datetime import UTC, datetime
 
 import boto3
 import pytest
 from calls import EVENTS, call
 
-from collector import pipeline, store
+from collector import pipeline, registry, store
 from collector.engines import ENGINES
 from collector.snapshot import CollectionResponse
+from collector.targets import Registration
 from handlers import api
 from servers import PAGE, Server, keeps_alive, sends, whole
 from support import PAGES, target
@@ -163,6 +165,61 @@ def test_an_endpoint_that_policy_forbids_is_403(endpoint):
     status, answer = collect(endpoint)
     assert (status, answer["success"], answer["error_code"]) == (403, False, "endpoint_forbidden")
     assert "secret" not in answer["error"]
+
+
+@pytest.fixture
+def trusting(monkeypatch):
+    """A stack whose parameters let one port through, and all that is registered."""
+    monkeypatch.setenv("ALLOWED_PORTS", "80")
+    monkeypatch.setenv("TRUST_REGISTERED_TARGETS", "true")
+    pipeline.rules.cache_clear()
+
+
+def register(instance_id, endpoint):
+    settings = Registration(instance_id=instance_id, engine="sglang", endpoint=endpoint)
+    return registry.put(settings, None, None, datetime.now(UTC))
+
+
+def test_a_registered_target_is_collected_on_demand_by_the_registrys_rules(serve, trusting):
+    server = serve(keeps_alive(whole()))
+    register("sglang-001", url(server))
+    status, answer = collect(url(server))
+    assert (status, answer["success"]) == (200, True)
+    status, answer = call("metrics-endpoint", query={"endpoint": url(server), "raw": "false"})
+    assert (status, answer["success"]) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "path"),
+    [
+        pytest.param("sglang-002", "/metrics", id="another-target"),
+        pytest.param("sglang-404", "/metrics", id="no-target"),
+        pytest.param("sglang-001", "/metrics?x", id="another-endpoint"),
+    ],
+)
+def test_its_rules_are_for_its_own_name_and_endpoint(serve, trusting, instance_id, path):
+    server = serve(sends(whole()))
+    register("sglang-001", url(server))
+    register("sglang-002", "http://10.0.0.1:30000/metrics")
+    status, answer = collect(url(server, path), instance_id=instance_id)
+    assert (status, answer["error_code"]) == (403, "endpoint_forbidden")
+    assert "ALLOWED_PORTS" in answer["error"]
+    assert server.connections == 0
+
+
+def test_where_the_registry_is_not_trusted_a_registered_target_is_like_any_other(serve, monkeypatch):
+    monkeypatch.setenv("ALLOWED_PORTS", "80")
+    pipeline.rules.cache_clear()
+    server = serve(sends(whole()))
+    register("sglang-001", url(server))
+    assert collect(url(server))[0] == 403
+    assert server.connections == 0
+
+
+def test_a_line_that_cannot_be_read_is_numbered_and_not_quoted(serve):
+    _, answer = collect(url(serve(sends(whole(b"up 1\nhidden password\n")))))
+    assert answer["metrics"]["scrape"]["first_bad_lines"] == ["line 2: value is not a number"]
+    assert "hidden" not in json.dumps(answer)
 
 
 @pytest.mark.parametrize(

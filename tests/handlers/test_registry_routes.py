@@ -7,6 +7,8 @@ import boto3
 import pytest
 from calls import ask
 
+from collector import pipeline
+
 OPERATOR = "arn:aws:iam::123456789012:user/operator"
 SETTINGS = {"engine": "sglang", "endpoint": "http://10.0.1.17:30000/metrics"}
 DEFAULTS = {
@@ -194,6 +196,27 @@ def test_an_endpoint_that_policy_forbids_is_422_at_once(endpoint, words):
     assert (status, answer["error_code"], wrong["field"]) == (422, "endpoint_forbidden", "body.endpoint")
     assert words in wrong["message"]
     assert "secret" not in json.dumps(answer)
+
+
+@pytest.fixture
+def trusted(monkeypatch):
+    """What is registered is trusted."""
+    monkeypatch.setenv("TRUST_REGISTERED_TARGETS", "true")
+    pipeline.rules.cache_clear()
+    yield
+    pipeline.rules.cache_clear()
+
+
+@pytest.mark.parametrize("endpoint", ["http://8.8.8.8:30000/", "http://10.0.0.1:22/metrics", "http://198.18.0.1:8000/"])
+def test_where_the_registry_is_trusted_an_operator_says_where_to_go(trusted, endpoint):
+    assert put(endpoint=endpoint)[0] == 201
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://169.254.169.254/latest", "http://[fd00:ec2::254]/", "http://127.0.0.1:9001/"]
+)
+def test_but_not_where_nobody_may_go(trusted, endpoint):
+    assert put(endpoint=endpoint)[0] == 422
 
 
 def test_a_name_is_not_looked_up_when_it_is_registered():

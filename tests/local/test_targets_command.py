@@ -221,7 +221,8 @@ def test_an_endpoint_that_the_stack_may_not_scrape_is_refused_before_anything_is
     assert (status, output) == (1, "")
     assert [line.partition("fleet.yaml: ")[2] for line in errors.splitlines()] == [
         "target 1 (a): endpoint: port 8000 is not one that ALLOWED_PORTS lists",
-        "target 2 (b): endpoint: 8.8.8.8 is public: allowed with ALLOW_PUBLIC_ADDRESSES=true only",
+        "target 2 (b): endpoint: 8.8.8.8 is public: allowed with ALLOW_PUBLIC_ADDRESSES=true only, or where "
+        "ALLOWED_CIDRS lists it",
     ]
     assert registered() == {}
 

@@ -122,7 +122,9 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "not_compared": {"": "Collect it again: the next scrape has something to compare with."},
     "metrics_not_enabled": {"": "Start SGLang with --enable-metrics."},
     "not_an_exposition": {"": "Check the endpoint: a login page or another service answers there."},
-    "endpoint_forbidden": {"": "See ALLOWED_PORTS, ALLOW_PUBLIC_ADDRESSES and what may never be scraped."},
+    "endpoint_forbidden": {
+        "": "See ALLOWED_PORTS, ALLOWED_CIDRS, ALLOWED_HOST_SUFFIXES, ALLOW_PUBLIC_ADDRESSES and what is never allowed."
+    },
     "stale": {"": "Look at the collector: its schedule, its queue, and the target's registration."},
     "dns_failed": {"": "Check the name in the endpoint, and the resolver of the collector's VPC."},
     "connection_refused": {
@@ -132,7 +134,7 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "tls_failed": {"": "Check the certificate's name, term and authority."},
     "timeout": {"": "Check security groups; a server that accepts and does not answer has a blocked HTTP loop."},
     "http_status": {"": "The server or a proxy before it refuses: check the path and whether it asks for a login."},
-    "redirect": {"": "Register the address that it points to."},
+    "redirect": {"": "Ask the server where it points to, as with curl -I, and register that address."},
 }
 
 
