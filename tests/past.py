@@ -14,7 +14,7 @@ from collector.reading import Received, read
 from collector.verdict import NO_MEMORY
 from support import target
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 def moment(at_ms: int) -> datetime:

@@ -10,21 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from types import NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
-
-from pydantic import BaseModel
 
 from collector.columns import Layout
 from collector.distributions import QUANTILES
 from collector.exposition import Exposition
+from collector.paths import NOT_FIELDS, check_path
 from collector.reading import Detail
 from collector.snapshot import Snapshot
 
 FIELDS_AT_MOST = 50
-# Each row has them of itself, or they are no field but the whole page.
-NOT_FIELDS = ("timestamp", "code", "error", "note", "raw_metrics", "raw_metrics_omitted")
 # What an item says without its page, to four digits: see `item`.
 HEADLINES = {
     "system_metrics.num_requests_running": "run",
@@ -206,7 +202,7 @@ def _read_field(text: str, labels: str | None) -> Field:
     if labels is None and name in NOT_FIELDS:
         raise ValueError(f"{name!r} is no field: each row has its own, or it is the whole page")
     if labels is None and root in Snapshot.model_fields:
-        _check_path(name, Snapshot.model_fields[root].annotation, rest)
+        check_path(name, Snapshot.model_fields[root].annotation, rest)
         return Typed(text, (root, *rest))
     if not _name(name):
         raise ValueError(f"{text[:80]!r} is neither a field of the snapshot nor a metric's name")
@@ -221,46 +217,6 @@ def _read_labels(text: str, labels: str) -> Iterator[tuple[str, str]]:
             raise ValueError(f'{text[:80]!r}: labels are written label="value", with commas between')
         yield found[1], _escaped.sub(lambda escaped: {"n": "\n"}.get(escaped[1], escaped[1]), found[2])
         at = found.end()
-
-
-def _check_path(name: str, annotation: Any, rest: Sequence[str]) -> None:
-    """Raises ValueError where a snapshot has no such field, or it is no single value."""
-    kinds = list(_kinds(annotation))
-    model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    several = next((kind for kind in kinds if get_origin(kind) is tuple), None)
-    if model:
-        if not rest:
-            raise ValueError(f"{name!r} is a group: choose one of its fields, {_some(model)}")
-        if rest[0] not in model.model_fields:
-            raise ValueError(f"{name!r}: there is no {rest[0]!r}; there are {_some(model)}")
-        _check_path(name, model.model_fields[rest[0]].annotation, rest[1:])
-    elif several:
-        [one, *_] = get_args(several)
-        is_model = isinstance(one, type) and issubclass(one, BaseModel)
-        if rest or is_model:
-            if not (rest and rest[0].isascii() and rest[0].isdigit() and len(rest[0]) < 5):
-                raise ValueError(f"{name!r} is a list: choose one by its number, from 0 on")
-            _check_path(name, one, rest[1:])
-    elif any(get_origin(kind) is dict for kind in kinds):
-        if not any(rest):
-            raise ValueError(f"{name!r} is a group: choose one by its name, as `.2xx`")
-    elif rest:
-        raise ValueError(f"{name!r}: there is nothing below {name.removesuffix('.' + '.'.join(rest))!r}")
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation allows, but for None."""
-    if get_origin(annotation) is Annotated:
-        yield from _kinds(get_args(annotation)[0])
-    elif get_origin(annotation) in (Union, UnionType):
-        for one in get_args(annotation):
-            yield from _kinds(one)
-    elif annotation is not NoneType:
-        yield annotation
-
-
-def _some(model: type[BaseModel]) -> str:
-    return ", ".join(f"`{name}`" for name in model.model_fields if name not in NOT_FIELDS)
 
 
 def _same_bound(le: str, wanted: str) -> bool:

@@ -135,8 +135,8 @@ class Walk:
             names |= {"wire"}
         if "health" in fields.roots:
             names |= {"health", "memory", *["findings"] * fields.need_findings}
-        if self._span.step_ms and fields.need_interval:
-            names |= {"memory"}
+        if fields.need_interval and fields.need_pages(bool(self._span.step_ms)):
+            names |= {"memory", "earlier"}
         return names
 
     # From groups to rows

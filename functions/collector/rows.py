@@ -17,9 +17,10 @@ from collector.errors import ExpositionError
 from collector.exposition import Exposition, parse
 from collector.fields import Fields, Sources, Value
 from collector.interval import Interval
-from collector.item import Stored, read_before, read_stored
+from collector.item import Stored, earlier_of, read_stored
 from collector.outcome import EMPTY_PAGE
 from collector.pages import Told
+from collector.remembered import read_memory
 from collector.snapshot import ScrapeFacts
 from collector.timespan import iso
 from collector.verdict import Health
@@ -66,6 +67,8 @@ class Rows:
     fields: Fields
     step_ms: int | None = None
     before: Page | None = None
+    restarted: bool = False
+    """Whether a scrape since that page has found that the server began anew."""
 
     def needs_page(self, item: Item) -> bool:
         """Whether the item does not say it itself, as those of releases without headlines do not."""
@@ -78,6 +81,7 @@ class Rows:
         shown, last = group.shown, group.items[-1] if group.items else None
         if not group.is_whole:
             return _row(at_ms, NOT_READ, NOT_READ_WORDS, None, self.fields.headlines({}, None))
+        self.restarted = self.restarted or any(map(self._found_a_restart, group.items))
         if shown is None:
             values = self.fields.headlines({}, health)
             code, error = (_text(last, "code"), _text(last, "error")) if last else (NO_SCRAPE, None)
@@ -96,8 +100,8 @@ class Rows:
                 None,
                 self._without_page(shown, health),
             )
-        interval, note = self._interval(group, page) if self.fields.need_interval else (None, None)
-        self.before = page
+        interval, note = self._interval(page) if self.fields.need_interval else (None, None)
+        self.before, self.restarted = page, False
         sources = Sources(self._parts(page, interval) | {"health": health}, page.exposition)
         return _row(at_ms, _text(shown, "code"), None, note, self.fields.read(sources))
 
@@ -147,7 +151,7 @@ class Rows:
         read = reading.Reading(exposition, snapshot, interval, None)
         return dict(read.with_verdict(None))
 
-    def _interval(self, group: Group, page: Page) -> tuple[Interval | None, str | None]:
+    def _interval(self, page: Page) -> tuple[Interval | None, str | None]:
         """What has happened since the page before, or why that cannot be said."""
         before = self.before
         if before is None:
@@ -170,14 +174,15 @@ class Rows:
         )
         if interval.restarted and compare.is_same_process(before.exposition, page.exposition):
             return None, "its counts fell, and the process is the same: the slots are not in the order of the pages"
-        if not interval.restarted and self._restarted_inside(group):
-            return None, "the server restarted inside the step, and its ends do not show it"
+        if not interval.restarted and self.restarted:
+            return None, "the server restarted in between, and the two pages do not show it"
         return interval, "; ".join(interval.notes) or None
 
-    def _restarted_inside(self, group: Group) -> bool:
-        """By what the scrapes between have found."""
-        good = [item for item in group.items if is_good(item)]
-        return len(good) > 1 and any(read_before(item, None).memory.restarts[-1:] == (True,) for item in good)
+    def _found_a_restart(self, item: Item) -> bool:
+        """Whether a scrape, in what has happened since `before` or since a later one, has found a restart."""
+        earlier = earlier_of(item)
+        since_ms = self.before.stored.target.slot_ms if self.before else 0
+        return earlier is not None and earlier[1] >= since_ms and read_memory(item).restarts[-1:] == (True,)
 
 
 def longest_seconds(interval_seconds: int | None, step_ms: int | None) -> float:

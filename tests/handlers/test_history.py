@@ -55,6 +55,12 @@ def counting(finished, *, running=1, start=16.5, pid="7"):
     )
 
 
+def page_that_does_not_name_its_process(finished):
+    """A new life that has counted further than the one before looks like that one."""
+    page = counting(finished).replace('{pid="7"}', "")
+    return "".join(line for line in page.splitlines(keepends=True) if "startup" not in line)
+
+
 def at(minutes):
     return T0 + round(minutes * MINUTE_MS)
 
@@ -308,20 +314,35 @@ def test_a_restart_is_told_and_counted_from(step):
 
 
 def test_a_restart_inside_a_step_that_its_end_points_do_not_show_is_refused():
-    """Without a process id or a start-up time a new life that has counted further looks like the old one."""
-
-    def page(finished):
-        return "\n".join(line for line in counting(finished).split("\n") if "startup" not in line).replace(
-            'pid="7"', ""
-        )
-
     past = Past()
     for minute, finished in enumerate((100, 130, 20, 90, 170)):
-        past.good(at(minute), page(finished))
+        past.good(at(minute), page_that_does_not_name_its_process(finished))
     answer = read_rows(0, 4, step="4m", fields=f"{FINISHED},sglang:num_requests_total")
     assert [list(row.values())[3:] for row in answer] == [
-        ["the server restarted inside the step, and its ends do not show it", None, 170]
+        ["the server restarted in between, and the two pages do not show it", None, 170]
     ]
+
+
+def test_a_restart_that_an_unreadable_page_alone_has_seen_is_refused_too():
+    past = Past()
+    for minute, finished in enumerate((100, 130, 20, 190)):
+        past.good(at(minute), page_that_does_not_name_its_process(finished))
+    key = {"instance_id": {"S": "sglang-001"}, "slot": {"N": str(at(2))}}
+    unreadable = {":blob": {"B": b"\x09"}}
+    boto3.client("dynamodb").update_item(
+        TableName="snapshots",
+        Key=key,
+        UpdateExpression="SET #b = :blob",
+        ExpressionAttributeNames={"#b": "blob"},
+        ExpressionAttributeValues=unreadable,
+    )
+    pages.forget()
+    for query in ({}, {"step": "1m"}):
+        answer = read_rows(0, 3, fields=FINISHED, **query)[-2:]
+        assert [(row["code"], row["note"], row[FINISHED]) for row in answer] == [
+            ("unreadable_page", None, None),
+            (None, "the server restarted in between, and the two pages do not show it", None),
+        ]
 
 
 @needs_shared
