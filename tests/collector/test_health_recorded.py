@@ -1,12 +1,12 @@
 """A real server's life, replayed scrape by scrape: idle, at work, overloaded, stopped, killed and begun anew."""
 
-import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from lives import Life, Scrape, each
+from edits import each
+from lives import Life, Scrape
 
 from collector import health
 from collector.engines import sglang
@@ -78,10 +78,8 @@ def test_a_stall_is_no_stall_before_its_time(one_life):
 
 @pytest.mark.parametrize("step", [15, 30])
 def test_of_two_ranks_at_work_the_one_that_stands_still_is_found_at_any_interval(step):
-    pages = itertools.count()
-
-    def other_works(page):
-        tokens = 40 * next(pages)
+    def other_works(page, place):
+        tokens = 40 * place
         return each(page, AT_WORK, lambda line: line.at(line.value + tokens) if line.labels["dp_rank"] == "1" else line)
 
     begun = Scrape(0, "sglang-0.5.23-dp2-load-later", None, ())
