@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from collector import batches, codec
 from collector.batches import Item, key_of, read_key
-from collector.codec import Anchor, SharedLines, UnreadableError
+from collector.codec import Anchor, SharedLines, SharedName, UnreadableError
 from collector.frames import NOTHING, PAGE_BYTES_AT_MOST
 from collector.lines import Lines
 from collector.packing import inflate
@@ -188,34 +188,40 @@ def _words(anchor: AnchorKey, is_there: bool, told: Told | UnreadableError | Non
     return f"the page that it was told from, of slot {anchor.slot_ms}, is {now}"
 
 
-def _told_alone(item: Item, shared: Mapping[bytes, SharedLines | UnreadableError]) -> Told:
+def _told_alone(item: Item, shared: Mapping[SharedName, SharedLines | str]) -> Told:
     """A page that is not told from an anchor. Raises UnreadableError."""
     blob = item["blob"]["B"]
     if (wanted := codec.shared_by(blob)) is None:
         return Told(codec.decode(blob, NOTHING)[0], None)
-    found = shared.get(wanted.id, UnreadableError("gone"))
-    if isinstance(found, UnreadableError) or found.name != wanted:
-        why = found if isinstance(found, UnreadableError) else "in another order now"
-        raise UnreadableError(f"the lines that it shares with other servers, {wanted.id.hex()}, are {why}")
+    found = shared[wanted]
+    if isinstance(found, str):
+        raise UnreadableError(f"the lines that it shares with other servers, {wanted.id.hex()}, are {found}")
     lines, frame = codec.decode(blob, found.frame)
     (_, slot_ms), expires_at = read_key(item), int(item["expires_at"]["N"])
     return Told(lines, Anchor(slot_ms, expires_at, codec.checksum(blob), frame, found))
 
 
-def _read_shared(blobs: Iterable[bytes], until: float) -> dict[bytes, SharedLines | UnreadableError]:
+def _read_shared(blobs: Iterable[bytes], until: float) -> dict[SharedName, SharedLines | str]:
+    """Lines, or what is the matter with them."""
     wanted = {name for blob in blobs if (name := codec.shared_by(blob))}
-    shared: dict[bytes, SharedLines | UnreadableError] = {
-        id_: kept.lines
-        for id_, checksum in wanted
-        if (kept := _shared.get(id_)) and kept.lines.name.checksum == checksum
+    shared: dict[SharedName, SharedLines | str] = {
+        name: kept.lines for name in wanted if (kept := _shared.get(name.id)) and kept.lines.name == name
     }
-    missing = {name.id for name in wanted} - shared.keys()
-    for item in batches.read(table_name(), ({"id": {"B": id_}} for id_ in missing), until):
-        try:
-            shared[item["id"]["B"]] = _remember(item).lines
-        except UnreadableError as exc:
-            shared[item["id"]["B"]] = exc
+    missing = wanted - shared.keys()
+    keys: list[Item] = [{"id": {"B": id_}} for id_ in {name.id for name in missing}]
+    found = {item["id"]["B"]: _readable(item) for item in batches.read(table_name(), keys, until)}
+    for name in missing:
+        lines = found.get(name.id, "gone")
+        is_other = isinstance(lines, SharedLines) and lines.name != name
+        shared[name] = "in another order now" if is_other else lines
     return shared
+
+
+def _readable(item: Item) -> SharedLines | str:
+    try:
+        return _remember(item).lines
+    except UnreadableError as exc:
+        return str(exc)
 
 
 def _remember(item: Item) -> Kept:

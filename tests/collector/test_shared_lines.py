@@ -13,7 +13,7 @@ from support import target
 SMALL = b"# HELP a_total A\n# TYPE a_total counter\n" + b"".join(b'a_total{b="%d"} %d.0\n' % (n, n) for n in range(40))
 LINES = SMALL.split(b"\n")
 TURNED = b"\n".join([*LINES[:2], *LINES[41:1:-1], b""])
-DAY = 86_400
+DAY_MS = 86_400_000
 
 
 def other_lines():
@@ -134,6 +134,29 @@ def test_lines_that_were_lost_and_kept_anew_in_another_order_are_no_ground_for_t
     assert store.read_newest("sglang-002").told.lines.page() == TURNED
     with pytest.raises(UnreadableError, match="are in another order now"):
         raise store.read_newest("sglang-001").told
+
+
+def test_a_worker_that_knows_the_order_of_before_reads_the_one_of_now(table):
+    collect(SMALL)
+    [item] = shared()
+    known = dict(pages._shared)
+    in_table("shapes").delete_item(Key={"id": item["id"]})
+    pages.forget()
+    collect(TURNED, instance_id="sglang-002")
+    pages.forget()
+    pages._shared.update(known)
+    names = "sglang-001", "sglang-002"
+    later = [target(instance_id=name, slot_ms=NOW_MS + MINUTE_MS, interval_seconds=60) for name in names]
+    befores = store.read_befores(later, until())
+    assert [befores[one.key].told.lines.page() for one in later] == [SMALL, TURNED]
+
+
+def test_they_end_after_all_that_is_told_from_them_on_every_day(table):
+    for day in 0, *range(27, 35):
+        collect(SMALL, NOW_MS + day * DAY_MS)
+        pages.forget()
+        [item] = shared()
+        assert item["expires_at"] >= max(one["expires_at"] for one in in_table("snapshots").scan()["Items"])
 
 
 def test_more_of_them_than_are_kept_in_memory_are_read_all_the_same(table, monkeypatch):
