@@ -68,7 +68,7 @@ class Buckets:
         value = lower + (upper - lower) * part * odds / (1 - part + part * odds) if share < 1 else upper
         return Quantile(
             value=max(lower, min(upper, value)),
-            linear=lower + (upper - lower) * share,
+            linear=min(lower + (upper - lower) * share, upper),  # rounding may carry it beyond
             lower_bound=lower,
             upper_bound=upper,
             in_last_bucket=False,

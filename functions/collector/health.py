@@ -4,11 +4,12 @@ Pure. What has to outlast a scrape is `Memory`, which the caller keeps: so a sta
 intervals, each of which would prove nothing by itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from collector.errors import CollectorError, ExpositionError, MetricsNotEnabled, NotAskedError, PolicyError
-from collector.findings.case import Case, Still, found
+from collector.findings.case import Case, Still, found, positive
 from collector.findings.find import find, status_of, worst_first
 from collector.findings.hints import hint
 from collector.findings.movement import is_idle
@@ -98,7 +99,9 @@ def _moved(now: Snapshot, interval: Interval | None, moves: Moves | None, memory
     if moves is None or interval is None:
         system = now.system_metrics
         beats = system.scheduler_cpu_seconds_total is not None or system.scheduler_idle_seconds_total is not None
-        return replace(memory, progress_ms=at_ms, gauges_ms=at_ms, heartbeat_ms=at_ms if beats else None)
+        return replace(
+            memory, progress_ms=at_ms, gauges_ms=at_ms, heartbeat_ms=at_ms if beats else None, still_ranks=None
+        )
     since_ms = _milliseconds(interval.since)
 
     def last(before_ms: int | None, moved: bool | None) -> int | None:
@@ -112,14 +115,24 @@ def _moved(now: Snapshot, interval: Interval | None, moves: Moves | None, memory
         progress_ms=last(memory.progress_ms, moves.progress),
         gauges_ms=last(memory.gauges_ms, moves.gauges),
         heartbeat_ms=last(memory.heartbeat_ms, moves.heartbeat),
+        still_ranks=_still_ranks(moves, memory.still_ranks or {}, since_ms),
     )
+
+
+def _still_ranks(moves: Moves, before: Mapping[str, int], since_ms: int) -> dict[str, int] | None:
+    """A rank whose requests are gone, or that does not say, is not held still against the server."""
+    still = [
+        rank.name for rank in moves.ranks if rank.progress is False and positive(rank.running, rank.running_before)
+    ]
+    return {name: before.get(name, since_ms) for name in still} or None
 
 
 def _still(memory: Memory, at: datetime) -> Still:
     def seconds(then_ms: int | None) -> float | None:
         return None if then_ms is None else (_milliseconds(at) - then_ms) / 1000
 
-    return Still(seconds(memory.progress_ms), seconds(memory.gauges_ms), seconds(memory.heartbeat_ms))
+    ranks = {name: (_milliseconds(at) - then_ms) / 1000 for name, then_ms in (memory.still_ranks or {}).items()}
+    return Still(seconds(memory.progress_ms), seconds(memory.gauges_ms), seconds(memory.heartbeat_ms), ranks)
 
 
 def _concluded(status: Status, findings: tuple[Finding, ...], memory: Memory, at: datetime) -> tuple[Health, Memory]:

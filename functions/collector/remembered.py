@@ -26,6 +26,7 @@ MEMORY = {
     "heartbeat_ms": "h",
     "most_running": "m",
     "restarts": "r",
+    "still_ranks": "k",
 }
 FINDINGS = TypeAdapter(tuple[Finding, ...])
 # What findings are made of more often than not, the likeliest last. Another text would not read what is stored.
@@ -84,6 +85,8 @@ def tell_memory(memory: Memory, at_ms: int, good: bool) -> Iterator[tuple[str, d
             told[letter] = {"N": str(at_ms - value)}
         elif name == "restarts":
             told[letter] = {"S": "".join(str(int(one)) for one in value)}
+        elif name == "still_ranks":
+            told[letter] = {"M": {rank: {"N": str(at_ms - since_ms)} for rank, since_ms in value.items()}}
         else:
             told[letter] = {"N": str(value)}
     if told:
@@ -101,6 +104,8 @@ def read_memory(item: Item) -> Memory:
             continue
         if name.endswith("_ms"):
             values[name] = at_ms - int(told[letter]["N"])
+        elif name == "still_ranks":
+            values[name] = {rank: at_ms - int(ago["N"]) for rank, ago in told[letter]["M"].items()}
         elif name == "restarts":
             values[name] = tuple(one == "1" for one in told[letter]["S"])
         else:

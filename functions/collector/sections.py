@@ -5,7 +5,7 @@ None is "the server does not say"; a zero is one that the page proves.
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -17,8 +17,12 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def is_count(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value) and abs(value) < LARGEST_COUNT
+
+
 def _whole(value: float | None) -> int | None:
-    return round(value) if value is not None and math.isfinite(value) and abs(value) < LARGEST_COUNT else None
+    return round(value) if is_count(value) else None
 
 
 Count = Annotated[int | None, BeforeValidator(_whole)]

@@ -36,11 +36,20 @@ class Thresholds(BaseModel, frozen=True, extra="forbid"):
     )
     paused_seconds: Positive = Field(35.0, description="As a stall: before it, gauges may be left over.")
     paused_critical_seconds: Positive = Field(300.0, description="A weight update takes minutes at most.")
-    rank_stalled_seconds: Positive = Field(35.0, description="As a stall; within one interval.")
+    rank_stalled_seconds: Positive = Field(35.0, description="As a stall.")
     idle_ratio: Share = Field(0.9, description="The rest is health probes and the loop itself.")
     queue_wait_seconds: Positive = Field(0.5, description="A shorter mean wait in the queue is nobody's trouble.")
     queue_wait_ratio: Share = Field(
         0.5, description="Of the time to first token: below it the prefill is what takes long, not the queue."
+    )
+    short_wait_seconds: Positive = Field(
+        0.1, description="A fast model's queue: a shorter wait is not felt, and may be a decode step's."
+    )
+    short_wait_ratio: Share = Field(
+        0.9,
+        # The wait in an M/D/1 queue, beside a service of fixed length.
+        description="Of the time to first token: random arrivals at 95 % of what it can prefill. Seen: 0.02 to 0.06 at "
+        "ease, 0.97 and more overloaded.",
     )
     kv_usage_ratio: Share = Field(0.9, description="On both pages: one long prompt fills the pool for a moment.")
     kv_pressure_ratio: Share = Field(

@@ -47,6 +47,8 @@ class Memory:
     """The most requests running at once that a scrape of this server's life has seen."""
     restarts: tuple[bool, ...] = ()
     """Whether the server restarted before each of the last good scrapes, five at most, the newest last."""
+    still_ranks: dict[str, int] | None = None
+    """The ranks that have requests and stand still, and when each was last seen to do work."""
 
 
 NO_MEMORY = Memory()

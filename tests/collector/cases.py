@@ -47,7 +47,8 @@ def snapshot(requests=None, cache=None, system=None, **changes):
 
 def interval(**changes):
     """A minute in which 60 requests ended."""
-    fields = {"since": AT - timedelta(seconds=60), "seconds": 60.0, "requests_finished": 60}
+    seconds = changes.get("seconds", 60.0)
+    fields = {"since": AT - timedelta(seconds=seconds), "seconds": seconds, "requests_finished": 60}
     return Interval(**(fields | changes))
 
 

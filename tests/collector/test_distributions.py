@@ -167,6 +167,15 @@ def test_a_quantile_stays_in_its_bucket(buckets, q):
     quantile = buckets.quantile(q)
     assert quantile.lower_bound is None or quantile.lower_bound <= quantile.value
     assert quantile.upper_bound is None or quantile.value <= quantile.upper_bound
+    assert quantile.linear is None or quantile.lower_bound is None or quantile.lower_bound <= quantile.linear
+    assert quantile.linear is None or quantile.upper_bound is None or quantile.linear <= quantile.upper_bound
+
+
+def test_no_rounding_carries_a_quantile_out_of_its_bucket():
+    lower, upper = 1.6834112196028232, 3.7876752441063526
+    assert lower + (upper - lower) > upper
+    quantile = Buckets({lower: 0, upper: 10, INF: 10}).quantile(1)
+    assert (quantile.value, quantile.linear) == (upper, upper)
 
 
 @given(fractional, shares, shares)

@@ -55,6 +55,52 @@ def test_a_stall_goes_on_through_scrapes_that_failed():
     assert verdict.status == "stalled"
 
 
+STUCK, AT_WORK, AT_REST = RankMoves("0", 8, 8, False), RankMoves("1", 7, 8, True), RankMoves("2", 0, 0, False)
+
+
+@pytest.mark.parametrize("step", [5.0, 15.0, 30.0])
+def test_a_ranks_stall_is_proven_across_short_intervals(step):
+    _, before = Scene(moves=moves(ranks=(AT_WORK, AT_WORK))).judged()
+    seconds, found = 0.0, {}
+    while seconds < 80:
+        seconds += step
+        verdict, before = scrape_after(seconds, step, before, ranks=(STUCK, AT_WORK, AT_REST))
+        found[seconds] = "rank_stalled" in [finding.code for finding in verdict.findings]
+    assert all(is_found == (after >= 35) for after, is_found in found.items())
+    assert before.still_ranks == {"0": AT_MS}
+
+
+@pytest.mark.parametrize(
+    "ranks",
+    [
+        pytest.param((replace(STUCK, progress=True), AT_WORK), id="it-works"),
+        pytest.param((replace(STUCK, progress=None), AT_WORK), id="it-does-not-say"),
+        pytest.param((replace(STUCK, running=0), AT_WORK), id="its-requests-are-gone"),
+        pytest.param((AT_WORK,), id="it-is-gone"),
+        pytest.param((), id="no-ranks-are-told"),
+    ],
+)
+def test_a_ranks_stall_is_over_with_one_scrape(ranks):
+    before = memory(still_ranks={"0": AT_MS - 60_000})
+    verdict, after = scrape_after(15, 15, before, ranks=ranks)
+    assert (verdict.status, after.still_ranks) == ("ok", None)
+
+
+def test_ranks_begin_anew_with_the_server_and_after_a_gap():
+    before = memory(still_ranks={"0": AT_MS - 60_000})
+    stuck = moves(ranks=(STUCK, AT_WORK))
+    _, restarted = Scene(interval=interval(restarted=True), moves=stuck, memory=before).judged()
+    _, alone = Scene(interval=None, moves=None, memory=before).judged()
+    assert (restarted.still_ranks, alone.still_ranks) == (None, None)
+
+
+def test_a_ranks_stall_goes_on_through_scrapes_that_failed():
+    _, before = Scene(moves=moves(ranks=(STUCK, AT_WORK)), interval=interval(seconds=15.0)).judged()
+    _, before = judge_failure(RefusedError("refused"), before, AT + timedelta(seconds=15), 1)
+    verdict, _ = scrape_after(30, 30, before, ranks=(STUCK, AT_WORK))
+    assert verdict.findings[0].evidence["seconds_without_progress"] == 45
+
+
 def test_what_is_not_said_once_is_not_held_still_against_the_server():
     _, before = Scene(moves=moves(**STILL)).judged()
     _, before = scrape_after(15, 15, before, **(STILL | {"gauges": None}))

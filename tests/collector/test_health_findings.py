@@ -1,9 +1,11 @@
 """Every finding: a scene that raises it, and one that nearly does."""
 
-import pytest
-from cases import STILL, Scene, interval, memory, moves, place, scraped, snapshot, times, without_one_value
+import ast
 
-from collector.findings.find import LEADS_TO
+import pytest
+from cases import AT_MS, STILL, Scene, interval, memory, moves, place, scraped, snapshot, times, without_one_value
+
+from collector.findings.find import LEADS_TO, RULES
 from collector.interval import RankMoves
 from collector.sections import Disaggregation
 from collector.snapshot import VersionRange
@@ -16,6 +18,7 @@ OLD = VersionRange(at_least="0.4.1.post7", before="0.4.3.post4")
 BEFORE_0_5_7 = {"realtime_tokens_by_mode": None}
 NO_QUEUE = {"num_requests_waiting": 0}
 QUEUED = {"num_requests_running": 0, "num_requests_waiting": 5}
+RUSHED = {"queue_time": times(0.1), "time_to_first_token": times(0.11)}
 PRESSED = {"queue_time": times(2.0), "time_to_first_token": times(3.0)}
 THRASHED = {"cache_hit_rate": 0.1, "prompt_tokens": 20_000, "evicted_tokens": 9_000}
 NOTHING_KNOWN = {
@@ -73,7 +76,19 @@ RAISED = [
         still(15, snapshot(system=QUEUED), beating=True), "not_admitting", "degraded", "degraded", id="not-admitting"
     ),
     pytest.param(Scene(moves=ranks((8, 8, False), (7, 8, True))), "rank_stalled", "critical", "stalled", id="one-rank"),
+    pytest.param(
+        Scene(
+            interval=interval(seconds=15.0),
+            moves=ranks((8, 8, False), (7, 8, True)),
+            memory=memory(still_ranks={"0": AT_MS - 35_000}),
+        ),
+        "rank_stalled",
+        "critical",
+        "stalled",
+        id="one-rank-over-short-intervals",
+    ),
     pytest.param(of(**PRESSED), "saturated", "degraded", "saturated", id="the-wait-is-the-queue"),
+    pytest.param(of(**RUSHED), "saturated", "degraded", "saturated", id="a-fast-model's-queue"),
     pytest.param(
         of(queue_time=times(None, count=0), seconds=15.0), "saturated", "degraded", "saturated", id="none-admitted"
     ),
@@ -193,8 +208,29 @@ NEAR_MISSES = [
         "rank_stalled",
         id="rank-gauges-not-yet-refreshed",
     ),
+    pytest.param(
+        Scene(
+            interval=interval(seconds=15.0),
+            moves=ranks((8, 8, False), (7, 8, True)),
+            memory=memory(still_ranks={"0": AT_MS - 34_900, "1": AT_MS - 600_000}),
+        ),
+        "rank_stalled",
+        id="one-rank-stands-still-not-yet-for-long",
+    ),
     pytest.param(of(**PRESSED | {"queue_time": times(0.49)}), "saturated", id="a-short-wait"),
     pytest.param(of(**PRESSED | {"time_to_first_token": times(4.1)}), "saturated", id="the-prefill-is-what-takes-long"),
+    pytest.param(of(**RUSHED | {"queue_time": times(0.099)}), "saturated", id="a-wait-of-a-decode-step"),
+    pytest.param(of(**RUSHED | {"time_to_first_token": times(0.112)}), "saturated", id="a-short-wait-beside-a-prefill"),
+    pytest.param(
+        Scene(snapshot(system=NO_QUEUE), interval(**RUSHED)), "saturated", id="a-short-wait-and-no-queue-left"
+    ),
+    pytest.param(
+        # 5 wait and 20 get through in a second: some 0.25 s each
+        of(time_to_first_token=times(0.25, count=1200)),
+        "saturated",
+        id="a-short-wait-by-the-length-of-the-queue",
+    ),
+    pytest.param(of(queue_time=times(None, count=0), seconds=0.4), "saturated", id="none-admitted-for-a-moment"),
     pytest.param(of(queue_time=times(2.0)), "saturated", id="no-first-token-to-compare-with"),
     pytest.param(Scene(snapshot(system=NO_QUEUE), interval(**PRESSED)), "saturated", id="the-queue-is-gone"),
     pytest.param(
@@ -298,12 +334,38 @@ def test_a_near_miss_is_not(scene, code):
     assert code not in scene.codes
 
 
+@pytest.mark.parametrize(
+    ("scene", "code", "severity"),
+    [
+        pytest.param(still(59.9), "scheduler_not_beating", "warning", id="not-beating-for-less-than-a-minute"),
+        pytest.param(still(299.9, PAUSED, beating=True), "paused", "degraded", id="paused-for-less-than-five"),
+        pytest.param(of(kv_transfers_failed=3), "kv_transfers_failed", "warning", id="3-beside-60"),
+    ],
+)
+def test_a_finding_is_not_yet_the_worse(scene, code, severity):
+    assert [finding.severity for finding in scene.health.findings if finding.code == code] == [severity]
+
+
+PLACE_OF_THE_CODE = {"case.finding": 0, "_slow": 1}  # among what is given
+
+
+def codes_in_the_rules():
+    """Every code that a rule names in its source."""
+    for file in (ROOT / "functions" / "collector" / "findings").glob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and (function := ast.unparse(call.func)) in PLACE_OF_THE_CODE:
+                code = call.args[PLACE_OF_THE_CODE[function]]
+                if isinstance(code, ast.Constant):
+                    yield code.value
+
+
 def test_every_finding_on_a_good_page_has_a_scene_and_a_near_miss():
-    """What leads to a status; the others are named in these tables anyway."""
-    of_failures = {"unreachable", "metrics_not_enabled", "not_an_exposition", "endpoint_forbidden", "stale"}
-    wanted = {(code, severity) for code, severity in LEADS_TO if code not in of_failures}
-    assert wanted <= {(row.values[1], row.values[2]) for row in RAISED}
-    assert {row.values[1] for row in RAISED} == {row.values[1] for row in NEAR_MISSES}
+    codes = set(codes_in_the_rules())
+    assert len(codes) >= len(RULES)
+    assert {row.values[1] for row in RAISED} == codes
+    assert {row.values[1] for row in NEAR_MISSES} == codes
+    raised = {(row.values[1], row.values[2]) for row in RAISED}
+    assert {(code, severity) for code, severity in LEADS_TO if code in codes} <= raised
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.prom")), ids=lambda page: page.stem)

@@ -1,10 +1,12 @@
 """A real server's life, replayed scrape by scrape: idle, at work, overloaded, stopped, killed and begun anew."""
 
+import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from lives import Life, Scrape, each
 
 from collector import health
 from collector.engines import sglang
@@ -14,6 +16,7 @@ from collector.snapshot import ScrapeFacts
 from collector.verdict import NO_MEMORY
 from support import PAGES, target
 
+AT_WORK = {"sglang:realtime_tokens_total"}
 LIFE = json.loads((PAGES / "sglang-0.5.23-health.json").read_text())
 
 
@@ -71,6 +74,21 @@ def test_a_stall_is_no_stall_before_its_time(one_life):
     assert {one_life[page].status for page in ("stalled-before", "stalled-5s")} == {"ok"}
     assert [finding.code for finding in one_life["stalled-25s"].findings] == ["scheduler_not_beating"]
     assert one_life["stalled-resumed"].status == "ok"
+
+
+@pytest.mark.parametrize("step", [15, 30])
+def test_of_two_ranks_at_work_the_one_that_stands_still_is_found_at_any_interval(step):
+    pages = itertools.count()
+
+    def other_works(page):
+        tokens = 40 * next(pages)
+        return each(page, AT_WORK, lambda line: line.at(line.value + tokens) if line.labels["dp_rank"] == "1" else line)
+
+    begun = Scrape(0, "sglang-0.5.23-dp2-load-later", None, ())
+    told = Life("sglang", (begun, *[Scrape(step, None, None, ())] * 4)).told(other_works)
+    for scrape, one in enumerate(told):
+        found = [finding.evidence["ranks"] for finding in one.health.findings if finding.code == "rank_stalled"]
+        assert found == (["0"] if scrape * step >= 35 else []), scrape
 
 
 def test_an_overloaded_server_is_saturated():

@@ -28,6 +28,7 @@ FULL = Memory(
     heartbeat_ms=AT_MS - 61_234,
     most_running=40.0,
     restarts=(False, True, False, False, True),
+    still_ranks={"1": AT_MS - 30_000},
 )
 
 

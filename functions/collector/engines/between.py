@@ -1,6 +1,7 @@
 """From two pages of a server to what happened between them, for every engine alike."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,6 +11,7 @@ from collector.compare import Change
 from collector.engines.page import Group, Page, Reading
 from collector.engines.tables import Source, Table, read
 from collector.interval import Interval, Moves, RankMoves
+from collector.sections import is_count
 
 # Amounts of an interval that are given per second as well.
 RATES = ("requests_finished", "requests_aborted", "prompt_tokens", "cached_tokens", "generated_tokens")
@@ -56,13 +58,11 @@ class Between:
             amounts |= {"generated_tokens": live, "generated_basis": "live"}
         elif "generated_tokens" in amounts:
             amounts["generated_basis"] = "at_finish"
-        rates = {f"{name}_per_second": amounts[name] / seconds for name in RATES if name in amounts}
-        prompt, cached = amounts.get("prompt_tokens"), amounts.get("cached_tokens")
+        rates = {f"{name}_per_second": amounts[name] / seconds for name in RATES if is_count(amounts.get(name))}
         return Interval(
             since=since,
             seconds=seconds,
             restarted=change.restarted,
-            cache_hit_rate=cached / prompt if prompt and cached is not None else None,
             notes=change.notes,
             **amounts,
             **rates,
@@ -80,7 +80,11 @@ class Between:
             gauges=self._gauges_changed(now.page, change.steps),
             heartbeat=_any_rose(self.heartbeat, risen),
             idle_ratio=None if idle_seconds is None else min(idle_seconds / seconds, 1.0),
-            ranks=tuple(self._rank(group, before, now, risen) for group in now.page.groups if len(now.page.groups) > 1),
+            ranks=tuple(
+                self._rank(name, group, before, now, risen)
+                for name, group in _names(now.page.groups).items()
+                if len(now.page.groups) > 1
+            ),
             evidence=change.evidence,
         )
 
@@ -88,13 +92,22 @@ class Between:
         shown = [steps[index] for name in self.gauges for index in page.indexes(name)]
         return any(step and not math.isnan(step) for step in shown) if shown else None
 
-    def _rank(self, group: Group, before: Reading, now: Reading, risen: Reading) -> RankMoves:
+    def _rank(self, name: str, group: Group, before: Reading, now: Reading, risen: Reading) -> RankMoves:
         return RankMoves(
-            name=group.worker or group.dp_rank,
+            name=name,
             running=_say(self.running, replace(now, group=group)),
             running_before=_say(self.running, replace(before, group=group)),
             progress=_any_rose(self.rank_progress, replace(risen, group=group)),
         )
+
+
+def _names(groups: Iterable[Group]) -> dict[str, Group]:
+    """A name for each: its worker's or rank's, and all that tells it apart where that is another's too."""
+    short = Counter(group.worker or group.dp_rank for group in groups)
+    return {
+        name if short[name := group.worker or group.dp_rank] == 1 else " ".join(filter(None, group)): group
+        for group in groups
+    }
 
 
 def _say(source: Source | None, at: Reading) -> float | None:

@@ -59,6 +59,11 @@ def ratio(part: Source, whole: Source) -> Formula:
     return Formula(lambda whole, part: part / whole if whole else None, whole, part)
 
 
+def share(part: Source, whole: Source) -> Formula:
+    """A ratio of 0 to 1; None also where a part is said to be more than the whole: one of them is wrong."""
+    return Formula(lambda whole, part: part / whole if whole and 0 <= part / whole <= 1 else None, whole, part)
+
+
 def product(one: Source, other: Source) -> Formula:
     return Formula(lambda one, other: one * other, one, other)
 

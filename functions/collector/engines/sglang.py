@@ -13,7 +13,7 @@ from collector.distributions import QUANTILES
 from collector.engines import router
 from collector.engines.between import Between
 from collector.engines.engine import Engine
-from collector.engines.formulas import Constant, First, Formula, Sum, WhileRunning, product, ratio
+from collector.engines.formulas import Constant, First, Formula, Sum, WhileRunning, product, ratio, share
 from collector.engines.page import Ranks, Reading
 from collector.engines.sglang_parts import DISAGGREGATION, HICACHE, LORA, SPECULATIVE
 from collector.engines.sglang_versions import SGLANG as RELEASES
@@ -68,6 +68,7 @@ ABORTED = Born("0.4.7.post1", Series("sglang:num_aborted_requests_total"))
 PROMPT_TOKENS = Born("0.3.5.post2", Series("sglang:prompt_tokens_total"))
 GENERATED_TOKENS = Born("0.3.5.post2", Series("sglang:generation_tokens_total"))
 CACHED_TOKENS = Born("0.4.3.post4", Series("sglang:cached_tokens_total"))
+HIT_RATE = share(CACHED_TOKENS, PROMPT_TOKENS)
 KV_MEMORY = PerRank("sglang:kv_cache_memory_usage_gb", scale=GIB)
 CAPACITY = PerGroup("sglang:max_total_num_tokens")
 USED = First(PerGroup("sglang:kv_used_tokens"), PerGroup("sglang:num_used_tokens"))
@@ -140,7 +141,7 @@ REQUESTS: Table = {
 
 CACHE: Table = {
     # Never the gauge of that name, on a real page: it is the last batch's.
-    "cache_hit_rate": [ratio(CACHED_TOKENS, PROMPT_TOKENS), Invented("sglang:cache_hit_rate")],
+    "cache_hit_rate": [HIT_RATE, Invented("sglang:cache_hit_rate")],
     "cache_memory_usage_bytes": [KV_MEMORY, Invented("sglang:cache_memory_usage_bytes")],
     "radix_cache_size": [Formula(add, USED, EVICTABLE), Invented("sglang:radix_cache_size")],
     "prefix_cache_hit_total": [CACHED_TOKENS, Invented("sglang:prefix_cache_hit_total")],
@@ -244,6 +245,7 @@ BETWEEN = Between(
         "requests_aborted": [ABORTED],
         "prompt_tokens": [PROMPT_TOKENS],
         "cached_tokens": [CACHED_TOKENS],
+        "cache_hit_rate": [HIT_RATE],
         "generated_tokens": [GENERATED_TOKENS],
         "time_to_first_token": REQUESTS["time_to_first_token"],
         "inter_token_latency": [*REQUESTS["inter_token_latency"], Histogram(TIME_PER_TOKEN)],

@@ -6,7 +6,7 @@ an `engine`, and counts its own: they add up. All times are in seconds.
 
 from collector.engines.between import Between
 from collector.engines.engine import Engine
-from collector.engines.formulas import First, Sum, WhileRunning, ratio
+from collector.engines.formulas import First, Sum, WhileRunning, ratio, share
 from collector.engines.page import Ranks
 from collector.engines.releases import Releases
 from collector.engines.tables import (
@@ -89,7 +89,7 @@ REQUESTS: Table = {
 
 CACHE: Table = {
     # From counters only. 0.6 has but a gauge, in blocks and over an interval of the server's choice: see `vllm`.
-    "cache_hit_rate": [ratio(HITS, QUERIES)],
+    "cache_hit_rate": [share(HITS, QUERIES)],
     "cache_memory_usage_bytes": [Series("vllm:gpu_memory_usage_bytes")],  # the original design's; no vLLM says it
     "prefix_cache_hit_total": [HITS],
     "cached_tokens_by_source": [By("source", PerGroup("vllm:prompt_tokens_cached_by_source_total"))],
@@ -103,7 +103,7 @@ CACHE: Table = {
 SPECULATIVE: Table = {
     "accept_length_tokens": [ratio(Sum(DRAFTS, ACCEPTED_TOKENS), DRAFTS)],  # the target model's own token included
     "accept_ratio": [
-        ratio(ACCEPTED_TOKENS, DRAFT_TOKENS),
+        share(ACCEPTED_TOKENS, DRAFT_TOKENS),
         PerGroup("vllm:spec_decode_draft_acceptance_rate", across=mean),
     ],
     "verify_calls_total": [DRAFTS],
@@ -180,6 +180,8 @@ BETWEEN = Between(
         "requests_aborted": [Sum(finished("abort"), finished("error"))],
         "prompt_tokens": [PROMPT_TOKENS],
         "cached_tokens": [HITS],
+        # Looked up when a request is scheduled; its prompt tokens count later, when its prefill has ended.
+        "cache_hit_rate": CACHE["cache_hit_rate"],
         "time_to_first_token": REQUESTS["time_to_first_token"],
         "inter_token_latency": REQUESTS["inter_token_latency"],
         "request_duration": REQUESTS["request_duration"],

@@ -21,11 +21,12 @@ NO_IDLE_REFRESH = ("0.3.5.post2", "0.3.6.post3", "0.4.1.post7")
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """Seconds since each was last seen to move; None: never seen."""
+    """Seconds since each was last seen to move; None: never seen. Of ranks only those that now stand still."""
 
     progress: float | None
     gauges: float | None
     heartbeat: float | None
+    ranks: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collector.findings.case import Case, positive, spoken
 from collector.interval import Interval
 from collector.sections import Distribution
+from collector.thresholds import Thresholds
 from collector.verdict import Finding
 
 
@@ -11,11 +12,13 @@ def saturated(case: Case) -> Finding | None:
     if moves is None or interval is None or not moves.progress or not case.queued:
         return None
     wait, first_token = _queue_wait(case), _mean(interval.time_to_first_token)
-    if wait is None or wait < rules.queue_wait_seconds:
+    if wait is None:
         return None
     if _admitted_none(interval):
+        if wait < rules.queue_wait_seconds:
+            return None
         told = f"none was admitted in {spoken(wait)} s"
-    elif first_token is not None and wait >= rules.queue_wait_ratio * first_token:
+    elif first_token is not None and _waits_long(wait, first_token, interval.queue_time is not None, rules):
         told = f"the mean wait is {spoken(wait)} s of {spoken(first_token)} s to the first token"
     else:
         return None
@@ -41,6 +44,14 @@ def saturated(case: Case) -> Finding | None:
         },
         cause,
     )
+
+
+def _waits_long(wait: float, first_token: float, is_measured: bool, rules: Thresholds) -> bool:
+    """A fast model's queue passes quickly: there it is enough that next to nothing but the queue is waited for."""
+    if wait >= rules.queue_wait_seconds and wait >= rules.queue_wait_ratio * first_token:
+        return True
+    # A wait that is worked out from the queue's length at two moments is too rough for that.
+    return is_measured and wait >= rules.short_wait_seconds and wait >= rules.short_wait_ratio * first_token
 
 
 def _queue_wait(case: Case) -> float | None:

@@ -4,7 +4,7 @@ A stopped scheduler's page goes on saying what it last said, throughput included
 refreshed by each prefill, every 40 decode steps, and every 30 s when idle; clocks of the loop every second (0.5.20+).
 """
 
-from collector.findings.case import Case, positive, spoken
+from collector.findings.case import Case, spoken
 from collector.snapshot import Snapshot
 from collector.verdict import Finding, Severity
 
@@ -64,14 +64,12 @@ def scheduler_not_beating(case: Case) -> Finding | None:
 
 
 def rank_stalled(case: Case) -> Finding | None:
-    """Within one interval: a rank that is at rest keeps its last gauges for 30 s at most."""
-    if case.moves is None or case.interval is None or case.interval.seconds < case.rules.rank_stalled_seconds:
-        return None
-    ranks = case.moves.ranks
-    still = [rank for rank in ranks if rank.progress is False and positive(rank.running, rank.running_before)]
+    """A rank that is at rest keeps its last gauges for 30 s at most."""
+    ranks, quiet = case.moves.ranks if case.moves else (), case.still.ranks
+    still = [rank for rank in ranks if quiet.get(rank.name, 0.0) >= case.rules.rank_stalled_seconds]
     if not still or not any(rank.progress for rank in ranks):
         return None
-    names, seconds = ", ".join(rank.name for rank in still), case.interval.seconds
+    names, seconds = ", ".join(rank.name for rank in still), min(quiet[rank.name] for rank in still)
     held = sum(rank.running or 0 for rank in still)
     message = (
         f"Of {len(ranks)} ranks, {names} did no work for {spoken(seconds)} s with {spoken(held)} running; others did."

@@ -62,6 +62,31 @@ def test_amounts_and_rates_are_of_the_interval_alone():
     assert (found.since, found.seconds) == (ASKED_AT - timedelta(seconds=30), 30)
 
 
+def test_counters_that_contradict_each_other_say_no_hit_rate():
+    found = interval(page(), page(prompt=1100, cached=501))
+    assert (found.prompt_tokens, found.cached_tokens, found.cache_hit_rate) == (100, 101, None)
+    assert interval(page(), page(prompt=1100, cached=500)).cache_hit_rate == 1
+
+
+def test_the_hit_rate_of_vllm_is_of_what_was_looked_up():
+    """A prompt is looked up when it is scheduled, and counts when its prefill has ended: maybe an interval later."""
+    text = (
+        "# TYPE vllm:prompt_tokens_total counter\n"
+        'vllm:prompt_tokens_total{{model_name="m"}} {}\n'
+        "# TYPE vllm:prefix_cache_queries_total counter\n"
+        'vllm:prefix_cache_queries_total{{model_name="m"}} {}\n'
+        "# TYPE vllm:prefix_cache_hits_total counter\n"
+        'vllm:prefix_cache_hits_total{{model_name="m"}} {}\n'
+    )
+    found = interval(text.format(1000, 1000, 500), text.format(1100, 9000, 2500), engine=vllm)
+    assert (found.prompt_tokens, found.cached_tokens, found.cache_hit_rate) == (100, 2000, 0.25)
+
+
+def test_an_amount_beyond_all_counts_has_no_rate():
+    found = interval(page(), page(finished=1e300))
+    assert (found.requests_finished, found.requests_finished_per_second) == (None, None)
+
+
 def test_without_prompt_tokens_there_is_no_hit_rate():
     assert interval(page(), page()).cache_hit_rate is None
 
@@ -183,6 +208,14 @@ def test_ranks_are_told_apart():
     )
     found = moves(ranks.format(10, 10), ranks.format(30, 10))
     assert [(rank.name, rank.running, rank.progress) for rank in found.ranks] == [("0", 3, True), ("1", 2, False)]
+
+
+def test_ranks_of_several_servers_have_names_of_their_own():
+    ranks = "# TYPE sglang_num_running_reqs gauge\n" + "".join(
+        f'sglang_num_running_reqs{{model_name="m",worker_addr="{worker}"{rank}}} 1\n'
+        for worker, rank in [("http://a:1", ',dp_rank="0"'), ("http://a:1", ',dp_rank="1"'), ("http://b:1", "")]
+    )
+    assert [rank.name for rank in moves(ranks, ranks).ranks] == ["http://a:1 m 0", "http://a:1 m 1", "http://b:1"]
 
 
 def test_of_a_server_that_shows_nothing_nothing_is_told_to_move():
