@@ -11,7 +11,7 @@ A blob's first byte names its form:
 |---|---|
 | 1 | compressed: a line that is passed over, and the whole page; as releases before these forms wrote it |
 | 2 | the whole page, compressed |
-| 3 | 8 bytes: which shared lines; then the page told from them |
+| 3 | 8 bytes: which shared lines, 4 bytes: the checksum of their text; then the page told from them |
 | 4 | 6 bytes: the anchor's slot, 4 bytes: its blob's checksum; then the page told from it |
 """
 
@@ -41,14 +41,25 @@ WORTH_SHARING_BYTES = 150
 OWN = ('pid="', "http_")
 
 
+# What reading raises for bytes that were not written so.
+UNPACKING = (ValueError, IndexError, OverflowError, zlib.error, lzma.LZMAError)
+
+
 class UnreadableError(Exception):
     """A stored page that cannot be had back, and why."""
+
+
+class SharedName(NamedTuple):
+    """Which lines, in any order, and the checksum of their text: of the order that they are kept in."""
+
+    id: bytes
+    checksum: int
 
 
 class SharedLines(NamedTuple):
     """Lines that servers have in common, and the text that they are kept as."""
 
-    id: bytes
+    name: SharedName
     text: bytes
     frame: Frame
 
@@ -78,7 +89,8 @@ def read_shared(text: bytes) -> SharedLines:
     histograms = [_histogram(line) for line in lines if has_number(line)]
     counts_on = [one == other is not None for one, other in pairwise([None, *histograms])]
     frame = Frame(Heads(lines), [0.0] * len(histograms), counts_on)
-    return SharedLines(blake2b(encoded("\n".join(sorted(lines))), digest_size=ID_BYTES).digest(), text, frame)
+    id_ = blake2b(encoded("\n".join(sorted(lines))), digest_size=ID_BYTES).digest()
+    return SharedLines(SharedName(id_, checksum(text)), text, frame)
 
 
 def _histogram(line: str) -> tuple[str, str] | None:
@@ -115,19 +127,19 @@ def encode(
     """
     age_ms = slot_ms - anchor.slot_ms if anchor else ANCHOR_MS
     if anchor and age_ms < ANCHOR_MS and expires_at <= anchor.expires_at:
-        reference = anchor.slot_ms.to_bytes(SLOT_BYTES) + anchor.checksum.to_bytes(CHECKSUM_BYTES)
-        start = bytes([ANCHORED]) + reference
+        start = bytes([ANCHORED]) + anchor.slot_ms.to_bytes(SLOT_BYTES) + anchor.checksum.to_bytes(CHECKSUM_BYTES)
         told = tell(lines, anchor.frame, room - len(start))
         few_differences = len(told.differences) <= DIFFERENCES_AT_MOST_BYTES
         if few_differences and not _is_outgrown(len(start) + told.size, told.moved, age_ms, room):
             return start + told.differences + told.numbers, False
-    room -= 1 + ID_BYTES
+    room -= 1 + ID_BYTES + CHECKSUM_BYTES
     if anchor and age_ms < ANCHOR_MS:
         # What is new may be gone with the next page: shared lines are not made anew for it, but at most once an hour.
         shared, told = keep(anchor.shared), tell(lines, anchor.shared.frame, room)
     else:
         shared, told = _told_best(lines, [anchor.shared] if anchor else known, keep, room)
-    return bytes([SHARED]) + shared.id + told.differences + told.numbers, True
+    start = bytes([SHARED]) + shared.name.id + shared.name.checksum.to_bytes(CHECKSUM_BYTES)
+    return start + told.differences + told.numbers, True
 
 
 def _is_outgrown(size: int, moved: int, age_ms: int, room: int) -> bool:
@@ -171,9 +183,12 @@ def anchor_of(blob: bytes) -> AnchorName | None:
     return AnchorName(int.from_bytes(slot), int.from_bytes(checksum))
 
 
-def shared_by(blob: bytes) -> bytes | None:
-    """The id of the shared lines that a blob is told from, if from any."""
-    return blob[1 : 1 + ID_BYTES] if blob[:1] == bytes([SHARED]) else None
+def shared_by(blob: bytes) -> SharedName | None:
+    """The shared lines that a blob is told from, if from any."""
+    if blob[:1] != bytes([SHARED]):
+        return None
+    id_, checksum = blob[1 : 1 + ID_BYTES], blob[1 + ID_BYTES : 1 + ID_BYTES + CHECKSUM_BYTES]
+    return SharedName(id_, int.from_bytes(checksum))
 
 
 def decode(blob: bytes, frame: Frame) -> tuple[Lines, Frame]:
@@ -185,10 +200,10 @@ def decode(blob: bytes, frame: Frame) -> tuple[Lines, Frame]:
             case 2:
                 return _whole(inflate(blob[1:], wbits=zlib.MAX_WBITS))
             case 3:
-                return read(blob[1 + ID_BYTES :], frame)
+                return read(blob[1 + ID_BYTES + CHECKSUM_BYTES :], frame)
             case _:
                 return read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame)
-    except (ValueError, IndexError, OverflowError, zlib.error, lzma.LZMAError) as exc:
+    except UNPACKING as exc:
         raise UnreadableError(f"its bytes tell no page: {exc}") from exc
 
 

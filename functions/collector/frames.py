@@ -40,6 +40,10 @@ UNIT_BYTES = 1024
 # The highest takes four to eight times as long for 1 % less; LZMA as long as that for 4 to 12 % less.
 NUMBERS_LEVEL = 7
 TIGHTER_AT_MOST = 0.12
+# A page that is told from others is not larger. So it has no more lines, and none of its parts is longer.
+PAGE_BYTES_AT_MOST = 1024 * 1024
+LINES_AT_MOST = PAGE_BYTES_AT_MOST + 1
+PART_BYTES_AT_MOST = 16 * PAGE_BYTES_AT_MOST
 # Up to it floats tell each whole number, and each difference of differences.
 WHOLE_AT_MOST = 2.0**51
 EXAMPLE_BYTES = 2048
@@ -156,16 +160,23 @@ def tell(lines: Lines, frame: Frame, room: int) -> Told:
 
 
 def read(told: bytes, frame: Frame) -> tuple[Lines, Frame]:
+    """The page, and the frame that it is to others.
+
+    Raises ValueError, IndexError, OverflowError, zlib.error and lzma.LZMAError, at once for what no page would ask for.
+    """
     flags, rest = told[0], told[1:]
     odd: dict[int, str] = {}
     if flags & DIFFERS:
         numbers = Numbers(rest)
         end = next(numbers) + numbers.at
-        runs, new, odd = _read_lines(inflate(rest[numbers.at : end], frame.example))
+        section = inflate(rest[numbers.at : end], frame.example, at_most=PART_BYTES_AT_MOST)
+        runs, new, odd = _read_lines(section, len(frame.heads.lines))
         rest = rest[end:]
         if runs:
             frame = frame.rearranged(runs, new)
-    plain = loosen(rest) if flags & TIGHT else inflate(rest)
+            if sum(map(len, frame.heads.lines)) > PAGE_BYTES_AT_MOST:
+                raise ValueError("its lines are longer than a page")
+    plain = (loosen if flags & TIGHT else inflate)(rest, at_most=PART_BYTES_AT_MOST)
     values = _read_numbers(plain, SIZES[flags >> SIZE_SHIFT & SIZE_MASK], frame)
     if any(place >= len(values) for place in odd):
         raise ValueError("more numbers are spelled oddly than there are")
@@ -206,19 +217,33 @@ def _tell_lines(runs: Sequence[Run], new: Sequence[str], odd: Mapping[int, str])
     return numbers + encoded("\n".join([*new, *odd.values()]))
 
 
-def _read_lines(section: bytes) -> tuple[list[Run], list[str], dict[int, str]]:
+def _read_lines(section: bytes, line_count: int) -> tuple[list[Run], list[str], dict[int, str]]:
+    """The runs of a frame's so many lines, the new lines, and the odd spellings."""
     numbers = Numbers(section)
     runs: list[Run] = []
-    end = 0
-    for _ in range(next(numbers)):
+    told = lines = end = 0
+    for _ in range(numbers.count(LINES_AT_MOST, "runs")):
         new, way, length = next(numbers), next(numbers), next(numbers)
         first = end + signed(way)
         end = first + length
+        if not 0 <= first <= end <= line_count:
+            raise ValueError("a run of lines that are not there")
+        told += new
+        lines += new + length
+        if lines > LINES_AT_MOST:
+            raise ValueError("too many lines")
         runs.append(Run(new, first, end))
-    places = list(accumulate((next(numbers) + 1 for _ in range(next(numbers))), initial=-1))[1:]
+    places = _read_places(numbers, "odd numbers")
     texts = section[numbers.at :].decode("utf-8", "surrogateescape").split("\n")
-    told = sum(run.new for run in runs)
+    if len(texts) != max(told + len(places), 1):
+        raise ValueError(f"{len(texts)} texts for {told + len(places)}")
     return runs, texts[:told], dict(zip(places, texts[told:], strict=False))
+
+
+def _read_places(numbers: Numbers, what: str) -> list[int]:
+    """Ascending, each told by how many are left out before it."""
+    steps = (next(numbers) + 1 for _ in range(numbers.count(LINES_AT_MOST, what)))
+    return list(accumulate(steps, initial=-1))[1:]
 
 
 def _tell_numbers(values: Sequence[float], frame: Frame) -> tuple[int, bytes, int]:
@@ -236,8 +261,7 @@ def _tell_numbers(values: Sequence[float], frame: Frame) -> tuple[int, bytes, in
 
 def _read_numbers(told: bytes, size: str, frame: Frame) -> list[float]:
     numbers = Numbers(told)
-    others = list(accumulate((next(numbers) + 1 for _ in range(next(numbers))), initial=-1))[1:]
-    fractions = sorted(set(others).symmetric_difference(frame.fractions))
+    fractions = sorted(set(_read_places(numbers, "fractions")).symmetric_difference(frame.fractions))
     risen = array(size)
     end = numbers.at + len(frame.values) * risen.itemsize
     risen.frombytes(in_order(told[numbers.at : end], risen.itemsize))

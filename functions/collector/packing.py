@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 SIZES = "bhiq"
 # The largest page that may be scraped is not larger, and nothing else that is kept.
 INFLATED_AT_MOST = 64 * 1024 * 1024
+NUMBER_BITS_AT_MOST = 64
 LZMA = [{"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 0, "pb": 0, "dict_size": 4096}]
 
 
@@ -60,7 +61,7 @@ def varints(numbers: Iterable[int]) -> bytes:
 
 
 class Numbers(Iterator[int]):
-    """Reads them back; `at` is where they have been read to."""
+    """Reads them back; `at` is where they have been read to. Raises ValueError, and IndexError at the end."""
 
     def __init__(self, written: bytes) -> None:
         self._written = written
@@ -75,6 +76,14 @@ class Numbers(Iterator[int]):
             if byte < 0x80:
                 return number
             shift += 7
+            if shift >= NUMBER_BITS_AT_MOST:
+                raise ValueError("a number is too large")
+
+    def count(self, at_most: int, what: str) -> int:
+        """The next one, which says how many of something there are."""
+        if (number := next(self)) > at_most:
+            raise ValueError(f"too many {what}")
+        return number
 
 
 def unsigned(number: int) -> int:
@@ -90,12 +99,15 @@ def deflate(plain: bytes, example: bytes = b"", level: int = 9) -> bytes:
     return packer.compress(plain) + packer.flush()
 
 
-def inflate(packed: bytes, example: bytes = b"", wbits: int = -zlib.MAX_WBITS) -> bytes:
-    """Raises ValueError for what is cut, or more than anything that is kept; and zlib.error."""
+def inflate(
+    packed: bytes, example: bytes = b"", wbits: int = -zlib.MAX_WBITS, at_most: int = INFLATED_AT_MOST
+) -> bytes:
+    """Raises ValueError for more than is ever kept, for less than was packed and for what follows, and zlib.error."""
     unpacker = zlib.decompressobj(wbits, example)
-    plain = unpacker.decompress(packed, INFLATED_AT_MOST)
-    if not unpacker.eof:
-        raise ValueError("it is cut, or too long")
+    plain = unpacker.decompress(packed, at_most)
+    if unpacker.unconsumed_tail:
+        raise ValueError("it is too long")
+    _check_end(unpacker.eof, unpacker.unused_data)
     return plain
 
 
@@ -104,13 +116,21 @@ def tighten(plain: bytes) -> bytes:
     return lzma.compress(plain, lzma.FORMAT_RAW, filters=LZMA)
 
 
-def loosen(packed: bytes) -> bytes:
+def loosen(packed: bytes, at_most: int) -> bytes:
     """Raises ValueError as `inflate`, and lzma.LZMAError."""
     unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA)
-    plain = unpacker.decompress(packed, INFLATED_AT_MOST)
-    if not unpacker.eof:
-        raise ValueError("it is cut, or too long")
+    plain = unpacker.decompress(packed, at_most)
+    if not unpacker.eof and not unpacker.needs_input:
+        raise ValueError("it is too long")
+    _check_end(unpacker.eof, unpacker.unused_data)
     return plain
+
+
+def _check_end(is_there: bool, after: bytes) -> None:
+    if not is_there:
+        raise ValueError("it ends too soon")
+    if after:
+        raise ValueError("it goes on after its end")
 
 
 def encoded(text: str) -> bytes:

@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 from collector import batches, codec
 from collector.batches import Item, key_of, read_key
-from collector.codec import Anchor, SharedLines, UnreadableError
-from collector.frames import NOTHING
+from collector.codec import Anchor, SharedLines, SharedName, UnreadableError
+from collector.frames import NOTHING, PAGE_BYTES_AT_MOST
 from collector.lines import Lines
+from collector.packing import inflate
 from collector.targets import Key
 
-# Of a one-rank page they take about half a megabyte of memory, and 7 KB in the table.
-SHARED_LINES_KEPT = 200
+# What is kept in memory. Lines take about six times their text; an anchor 40 to 180 bytes a line.
+SHARED_BYTES_KEPT = 16 * 1024 * 1024
+ANCHOR_LINES_KEPT = 1_000_000
 # They outlast what needs them by up to so much: then one write a month keeps them on.
 SLACK_SECONDS = 30 * 86_400
 # A server's first page is told from lines of others, if it is much like one of the last.
@@ -29,11 +31,6 @@ ANCHOR = {
     "ExpressionAttributeNames": {"#blob": "blob"},  # a word of DynamoDB's own
 }
 SHARED_BYTES_AT_MOST = 350 * 1024  # of the 400 KB that an item may have
-# A page with more is unlike those of any server: it is compressed as it is.
-PAGE_BYTES_AT_MOST = 1024 * 1024
-
-# An anchor takes 30 KB.
-ANCHORS_KEPT = 1000
 
 
 class Told(NamedTuple):
@@ -43,9 +40,27 @@ class Told(NamedTuple):
     anchor: Anchor | None
 
 
-_shared: dict[bytes, SharedLines] = {}
-_kept_until: dict[bytes, int] = {}
-_anchors: dict[Key, Told] = {}
+class Kept(NamedTuple):
+    """Shared lines, and until when they are in the table at least, in seconds since 1970."""
+
+    lines: SharedLines
+    expires_at: int
+
+
+class AnchorKey(NamedTuple):
+    """A slot, and the checksum of what was in it: another scrape may take its place."""
+
+    instance_id: str
+    slot_ms: int
+    checksum: int
+
+    @property
+    def slot(self) -> Key:
+        return self.instance_id, self.slot_ms
+
+
+_shared: dict[bytes, Kept] = {}
+_anchors: dict[AnchorKey, Anchor] = {}
 
 
 # Writing
@@ -56,7 +71,8 @@ def encode(
 ) -> tuple[bytes, bool]:
     """A page as a blob, and whether it is an anchor. Lines that it is told from are kept first.
 
-    Raises NO_ANSWER and UnprocessedError.
+    A larger page than most is unlike those of any server: it is compressed as it is, and so is one whose lines cannot
+    be kept. Raises NO_ANSWER and UnprocessedError.
     """
     if len(page) > PAGE_BYTES_AT_MOST:
         return codec.encode_whole(page), False
@@ -64,10 +80,10 @@ def encode(
     def keep(shared: SharedLines) -> SharedLines:
         return _keep(shared, expires_at + ANCHOR_OUTLASTS_SECONDS, until)
 
-    known = list(_shared.values())[-SHARED_LINES_TRIED:]
+    known = [kept.lines for kept in list(_shared.values())[-SHARED_LINES_TRIED:]]
     try:
         return codec.encode(lines, slot_ms, expires_at, anchor, known, room, keep)
-    except _TooMuchError:
+    except (_TooMuchError, UnreadableError):
         return codec.encode_whole(page), False
 
 
@@ -76,31 +92,50 @@ class _TooMuchError(Exception):
 
 
 def _keep(shared: SharedLines, expires_at: int, until: float) -> SharedLines:
-    """The same lines as they are kept, if in another order; for as long as they are needed."""
-    if _kept_until.get(shared.id, 0) >= expires_at and shared.id in _shared:
-        return _shared[shared.id]
-    key = {"id": {"B": shared.id}}
+    """The same lines as they are kept, if in another order; for as long as they are needed.
+
+    Raises UnreadableError for others in their place.
+    """
+    kept = _shared.get(shared.name.id)
+    if kept and kept.expires_at >= expires_at:
+        return kept.lines
+    key = {"id": {"B": shared.name.id}}
+    later = {"N": str(expires_at + SLACK_SECONDS)}
     text = zlib.compress(shared.text, 9)
     if len(text) > SHARED_BYTES_AT_MOST:
         raise _TooMuchError
     while True:
         # What is there already is not written again: a refused write costs as much as one that is taken.
         for item in batches.read(table_name(), [key], until, ConsistentRead=True):
-            shared = _remember(item)
-            if _kept_until[shared.id] < expires_at:
-                batches.ask(
-                    batches.client().update_item,
-                    until,
-                    TableName=table_name(),
-                    Key=key,
-                    UpdateExpression="SET expires_at = :later",
-                    ExpressionAttributeValues={":later": {"N": str(expires_at + SLACK_SECONDS)}},
-                )
-                _kept_until[shared.id] = expires_at + SLACK_SECONDS
-            return shared
-        item = key | {"lines": {"B": text}, "expires_at": {"N": str(expires_at + SLACK_SECONDS)}}
-        if batches.put_new(table_name(), item, "id", until):
-            return _remember(item)
+            kept = _remember(item)
+            if kept.expires_at >= expires_at:
+                return kept.lines
+            if _keep_on(key, later, until):
+                return _remember(item | {"expires_at": later}).lines
+            break
+        else:
+            item = key | {"lines": {"B": text}, "expires_at": later}
+            if batches.put_new(table_name(), item, "id", until):
+                return _remember(item).lines
+
+
+def _keep_on(key: Item, later: dict[str, str], until: float) -> bool:
+    """False where they have just expired, or where another worker keeps them for longer."""
+    try:
+        batches.ask(
+            batches.client().update_item,
+            until,
+            TableName=table_name(),
+            Key=key,
+            UpdateExpression="SET expires_at = :later",
+            ConditionExpression="expires_at < :later",
+            ExpressionAttributeValues={":later": later},
+        )
+    except batches.NO_ANSWER as exc:
+        if batches.code(exc) != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
 
 
 # Reading
@@ -113,75 +148,112 @@ def read_pages(items: Iterable[Item], table: str, until: float) -> dict[Key, Tol
     """
     with_pages = {read_key(item): item for item in items if "blob" in item}
     told: dict[Key, Told | UnreadableError] = {}
-    anchors: dict[Key, Key] = {}
+    told_from: dict[Key, AnchorKey] = {}
     for key, item in with_pages.items():
         try:
             if named := codec.anchor_of(item["blob"]["B"]):
-                anchors[key] = anchor = key[0], named.slot_ms
-                if (kept := _anchors.get(anchor)) and kept.anchor and kept.anchor.checksum == named.checksum:
-                    told[anchor] = kept
+                told_from[key] = AnchorKey(key[0], *named)
         except UnreadableError as exc:
             told[key] = exc
-    elsewhere = set(anchors.values()) - with_pages.keys() - told.keys()
-    found = with_pages | {read_key(item): item for item in batches.read(table, map(key_of, elsewhere), until, **ANCHOR)}
-    shared = _read_shared((item["blob"]["B"] for item in found.values() if "blob" in item), until)
-    for key in sorted(found, key=anchors.__contains__):  # anchors before what is told from them
-        if key not in told:
-            try:
-                of_anchor = told.get(anchors[key]) if key in anchors else None
-                told[key] = _told(found[key], shared, of_anchor)
-            except UnreadableError as exc:
-                told[key] = exc
-    for anchor in set(anchors.values()):
-        if isinstance(page := told.get(anchor), Told):
-            while len(_anchors) >= ANCHORS_KEPT:
-                del _anchors[next(iter(_anchors))]
-            _anchors[anchor] = page
+    anchors = {name: _anchors[name] for name in told_from.values() if name in _anchors}
+    elsewhere = {name.slot for name in told_from.values() if name not in anchors} - with_pages.keys()
+    found = batches.read(table, map(key_of, elsewhere), until, **ANCHOR) if elsewhere else []
+    there = with_pages | {read_key(item): item for item in found if "blob" in item}
+    shared = _read_shared((item["blob"]["B"] for item in there.values()), until)
+    for key in there.keys() - told_from.keys() - told.keys():
+        try:
+            if codec.anchor_of(there[key]["blob"]["B"]):
+                continue  # it took the place of an anchor
+            told[key] = page = _told_alone(there[key], shared)
+            if page.anchor:
+                anchors[AnchorKey(*key, page.anchor.checksum)] = page.anchor
+        except UnreadableError as exc:
+            told[key] = exc
+    for key, name in told_from.items():
+        try:
+            if name not in anchors:
+                raise UnreadableError(_words(name, name.slot in there, told.get(name.slot)))
+            told[key] = Told(codec.decode(with_pages[key]["blob"]["B"], anchors[name].frame)[0], anchors[name])
+        except UnreadableError as exc:
+            told[key] = exc
+    _remember_anchors({name: anchors[name] for name in told_from.values() if name in anchors})
     return {key: told[key] for key in with_pages}
 
 
-def _told(item: Item, shared: Mapping[bytes, SharedLines], of_anchor: Told | UnreadableError | None) -> Told:
-    """Raises UnreadableError."""
+def _words(anchor: AnchorKey, is_there: bool, told: Told | UnreadableError | None) -> str:
+    """Why a page cannot be had that was told from an anchor."""
+    now = "another now" if is_there else "gone"
+    if isinstance(told, UnreadableError):
+        now = f"unreadable: {told}"
+    return f"the page that it was told from, of slot {anchor.slot_ms}, is {now}"
+
+
+def _told_alone(item: Item, shared: Mapping[SharedName, SharedLines | str]) -> Told:
+    """A page that is not told from an anchor. Raises UnreadableError."""
     blob = item["blob"]["B"]
-    if named := codec.anchor_of(blob):
-        anchor = of_anchor.anchor if isinstance(of_anchor, Told) else None
-        if anchor is None:
-            raise UnreadableError(f"the page that it was told from, of slot {named.slot_ms}, is {of_anchor or 'gone'}")
-        if anchor.checksum != named.checksum:
-            raise UnreadableError(f"the page that it was told from, of slot {named.slot_ms}, is another now")
-        return Told(codec.decode(blob, anchor.frame)[0], anchor)
     if (wanted := codec.shared_by(blob)) is None:
         return Told(codec.decode(blob, NOTHING)[0], None)
-    if wanted not in shared:
-        raise UnreadableError(f"the lines that it shares with other servers, {wanted.hex()}, are gone")
-    lines, frame = codec.decode(blob, shared[wanted].frame)
+    found = shared[wanted]
+    if isinstance(found, str):
+        raise UnreadableError(f"the lines that it shares with other servers, {wanted.id.hex()}, are {found}")
+    lines, frame = codec.decode(blob, found.frame)
     (_, slot_ms), expires_at = read_key(item), int(item["expires_at"]["N"])
-    return Told(lines, Anchor(slot_ms, expires_at, codec.checksum(blob), frame, shared[wanted]))
+    return Told(lines, Anchor(slot_ms, expires_at, codec.checksum(blob), frame, found))
 
 
-def _read_shared(blobs: Iterable[bytes], until: float) -> dict[bytes, SharedLines]:
-    wanted = {one for blob in blobs if (one := codec.shared_by(blob))}
-    shared = {one: _shared[one] for one in wanted & _shared.keys()}
-    for item in batches.read(table_name(), ({"id": {"B": one}} for one in wanted - shared.keys()), until):
-        lines = _remember(item)
-        shared[lines.id] = lines
+def _read_shared(blobs: Iterable[bytes], until: float) -> dict[SharedName, SharedLines | str]:
+    """Lines, or what is the matter with them."""
+    wanted = {name for blob in blobs if (name := codec.shared_by(blob))}
+    shared: dict[SharedName, SharedLines | str] = {
+        name: kept.lines for name in wanted if (kept := _shared.get(name.id)) and kept.lines.name == name
+    }
+    missing = wanted - shared.keys()
+    keys: list[Item] = [{"id": {"B": id_}} for id_ in {name.id for name in missing}]
+    found = {item["id"]["B"]: _readable(item) for item in batches.read(table_name(), keys, until)}
+    for name in missing:
+        lines = found.get(name.id, "gone")
+        is_other = isinstance(lines, SharedLines) and lines.name != name
+        shared[name] = "in another order now" if is_other else lines
     return shared
 
 
-def _remember(item: Item) -> SharedLines:
-    shared = codec.read_shared(zlib.decompress(item["lines"]["B"]))
-    while len(_shared) >= SHARED_LINES_KEPT:
-        _shared.pop(next(iter(_shared)))
-    _shared[shared.id] = shared
-    _kept_until[shared.id] = int(item["expires_at"]["N"])
-    return shared
+def _readable(item: Item) -> SharedLines | str:
+    try:
+        return _remember(item).lines
+    except UnreadableError as exc:
+        return str(exc)
+
+
+def _remember(item: Item) -> Kept:
+    """Raises UnreadableError."""
+    id_ = item["id"]["B"]
+    try:
+        lines = codec.read_shared(inflate(item["lines"]["B"], wbits=zlib.MAX_WBITS, at_most=PAGE_BYTES_AT_MOST))
+    except (KeyError, *codec.UNPACKING) as exc:
+        raise UnreadableError(f"unreadable: {exc}") from exc
+    if lines.name.id != id_:
+        raise UnreadableError("unreadable: they are others")
+    _shared.pop(id_, None)
+    _shared[id_] = kept = Kept(lines, int(item["expires_at"]["N"]))
+    kept_bytes = sum(len(one.lines.text) for one in _shared.values())
+    while kept_bytes > SHARED_BYTES_KEPT:
+        kept_bytes -= len(_shared.pop(next(iter(_shared))).lines.text)
+    return kept
+
+
+def _remember_anchors(used: Mapping[AnchorKey, Anchor]) -> None:
+    for name, anchor in used.items():
+        _anchors.pop(name, None)
+        _anchors[name] = anchor
+    kept_lines = sum(len(anchor.frame.heads.lines) for anchor in _anchors.values())
+    while kept_lines > ANCHOR_LINES_KEPT:
+        kept_lines -= len(_anchors.pop(next(iter(_anchors))).frame.heads.lines)
 
 
 def forget() -> None:
     """Keep nothing of what was read."""
     _shared.clear()
     _anchors.clear()
-    _kept_until.clear()
 
 
 def table_name() -> str:

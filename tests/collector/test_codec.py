@@ -40,19 +40,20 @@ class Server:
         )
         name = codec.anchor_of(blob)
         shared_by = codec.shared_by(blob)
+        shared = shared_by and self.shared[shared_by.id]
         assert is_anchor == (name is None)
-        frame = self.anchor.frame if name else self.shared[shared_by].frame
+        frame = self.anchor.frame if name else shared.frame
         lines, as_frame = codec.decode(blob, frame)
         assert lines.page() == page
         if is_anchor:
             checksum = codec.checksum(blob)
-            self.anchor = Anchor(slot_ms, EXPIRES_AT + 7200, checksum, as_frame, self.shared[shared_by])
+            self.anchor = Anchor(slot_ms, EXPIRES_AT + 7200, checksum, as_frame, shared)
         else:
             assert name == (self.anchor.slot_ms, self.anchor.checksum)
         return blob
 
     def put(self, shared):
-        return self.shared.setdefault(shared.id, codec.read_shared(shared.text))
+        return self.shared.setdefault(shared.name.id, codec.read_shared(shared.text))
 
 
 def recorded(name):
@@ -107,8 +108,8 @@ def test_servers_whose_process_or_order_is_another_share_their_lines(other):
 
 def test_lines_are_the_same_whatever_their_order():
     assert (
-        codec.shared_lines(Lines.of(recorded("ok-1")).heads).id
-        == codec.shared_lines(Lines.of(shuffled(recorded("ok-1"), 3)).heads).id
+        codec.shared_lines(Lines.of(recorded("ok-1")).heads).name.id
+        == codec.shared_lines(Lines.of(shuffled(recorded("ok-1"), 3)).heads).name.id
     )
 
 
@@ -187,7 +188,7 @@ def blobs():
     page = recorded("ok-1")
     shared = server.keep(page)
     anchored = server.keep(recorded("ok-2"))
-    of_shared = server.shared[codec.shared_by(shared)].frame
+    of_shared = server.shared[codec.shared_by(shared).id].frame
     old = b"\x01" + zlib.compress(b'{"instance_id": "sglang-001"}\n' + page)
     return [
         pytest.param(old, NOTHING, page, id="1-before"),

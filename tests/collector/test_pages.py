@@ -1,55 +1,18 @@
 """Pages are kept beside others, and one that is lost takes no other with it."""
 
-import random
-import time
 import zlib
-from datetime import timedelta
-from itertools import count
 
-import boto3
 import pytest
+from keeping import MINUTE_MS, NOW_MS, blob, collect, in_table, shared, until
 
-from collector import batches, pages, pipeline, store
+from collector import pages, store
 from collector.codec import UnreadableError
-from collector.item import NOTHING_BEFORE, item_bytes
-from collector.pipeline import Answer
 from collector.reading import recall
-from collector.scrape import Page
-from support import ASKED_AT, PAGES, target
+from support import PAGES, target
 
 PAGE = (PAGES / "sglang-0.5.23-ok-1.prom").read_bytes()
 LATER = (PAGES / "sglang-0.5.23-ok-2.prom").read_bytes()
 SMALL = b"# HELP a_total A\n# TYPE a_total counter\n" + b"".join(b'a_total{b="%d"} %d.0\n' % (n, n) for n in range(40))
-NOW_MS = time.time_ns() // 1_000_000
-MINUTE_MS = 60_000
-
-
-def until():
-    return time.monotonic() + 10
-
-
-def collect(body, slot_ms=NOW_MS, instance_id="sglang-001", **changes):
-    """As the pipeline does, without a server."""
-    one = target(slot_ms=slot_ms, instance_id=instance_id, interval_seconds=60, **changes)
-    before = store.read_befores([one], until()).get(one.key, NOTHING_BEFORE)
-    page = Page(body, len(body), 200, "text/plain", 0.05)
-    asked_at = ASKED_AT + timedelta(milliseconds=slot_ms - NOW_MS)
-    outcome = pipeline.observe(Answer(one, asked_at, page), before, until())
-    assert store.write([outcome], until()) == {}
-    return outcome
-
-
-def in_table(name):
-    return boto3.resource("dynamodb").Table(name)
-
-
-def shared():
-    return in_table("shapes").scan()["Items"]
-
-
-def blob(slot_ms, instance_id="sglang-001"):
-    item = in_table("snapshots").get_item(Key={"instance_id": instance_id, "slot": slot_ms})["Item"]
-    return bytes(item["blob"])
 
 
 def test_a_fleet_keeps_what_it_shares_once(table):
@@ -176,18 +139,6 @@ def test_a_page_unlike_those_of_any_server_is_compressed_as_it_is(table):
     assert store.read_newest("sglang-001").told.lines.page() == page
 
 
-def test_more_shared_lines_than_are_kept_in_memory_are_read_all_the_same(table, monkeypatch):
-    monkeypatch.setattr(pages, "SHARED_LINES_KEPT", 2)
-    noise = random.Random(1)
-    bodies = {f"s{n}": b"".join(b"a%d 1.0\n" % noise.getrandbits(64) for _ in range(40)) for n in range(6)}
-    for name, body in bodies.items():
-        collect(body, instance_id=name)
-    later = [target(instance_id=name, slot_ms=NOW_MS + MINUTE_MS, interval_seconds=60) for name in bodies]
-    befores = store.read_befores(later, until())
-    assert {key[0]: before.told.lines.page() for key, before in befores.items()} == bodies
-    assert len(pages._shared) == 2
-
-
 def test_reading_again_asks_for_nothing_twice(dynamodb):
     for slot_ms in NOW_MS, NOW_MS + MINUTE_MS:
         collect(PAGE, slot_ms)
@@ -198,30 +149,6 @@ def test_reading_again_asks_for_nothing_twice(dynamodb):
         store.read_befores(later, until())
         calls.append(dynamodb.operations["BatchGetItem"])
     assert calls == [2, 1]  # the page before with its anchor, then the page alone
-
-
-def test_a_day_of_churn_comes_back_and_takes_few_writes(table):
-    """A scrape each five minutes: restarts, label values that nobody knew, paths that grow, an upgrade."""
-    written = 0
-    paths = count()
-    kept = {}
-    for number in range(288):
-        slot_ms = NOW_MS + number * 5 * MINUTE_MS
-        release = b"1" if number < 144 else b"2"  # renames a family
-        pid = b"%d" % (1000 + number // 50)  # a restart now and then, with the lines in another order
-        lines = [b'a_total{b="%d"} %d.0' % (n, n * number) for n in range(60 + number // 40)]
-        lines += [b'http_requests_total{path="/%d"} 1.0' % n for n in range(next(paths) // 3)]
-        lines += [b'renamed_%s{pid="%s"} %d.5' % (release, pid, number)]
-        turn = (number // 50) * 7 % len(lines)
-        kept[slot_ms] = page = b"# TYPE a_total counter\n" + b"\n".join(lines[turn:] + lines[:turn]) + b"\n"
-        collect(page, slot_ms)
-        [item] = batches.read("snapshots", [batches.key_of(("sglang-001", slot_ms))], until())
-        written += -(-item_bytes(item) // 1024)
-    assert len(shared()) <= 4
-    assert written <= 288 + 24
-    items = batches.read("snapshots", [batches.key_of(("sglang-001", slot_ms)) for slot_ms in kept], until())
-    told = pages.read_pages(items, "snapshots", until())
-    assert {slot_ms: one.lines.page() for (_, slot_ms), one in told.items()} == kept
 
 
 def test_a_form_of_before_is_still_compared_with(table):

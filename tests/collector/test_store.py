@@ -32,7 +32,7 @@ def failed(slot_ms=NOW_MS, words="10.0.0.1:30000: nothing listens there"):
 
 
 def write(outcomes):
-    assert store.write(outcomes, time.monotonic() + 1) == {}
+    assert store.write(outcomes, time.monotonic() + 10) == {}
 
 
 def items():
