@@ -6,6 +6,7 @@ a timeout alone would begin anew with every byte; and they end at a byte count.
 
 import functools
 import http.client
+import io
 import logging
 import socket
 import ssl
@@ -21,7 +22,8 @@ MAX_HEADER_BYTES = 64 * 1024
 # A router on the way forgets an idle connection without telling, and what is then sent over it gets no answer at all
 MAX_IDLE_SECONDS = 30.0
 TIMEOUT_SLACK_SECONDS = 0.01
-CONNECTIONS_KEPT_PER_SERVER = 16
+# As much as a header may be, and most of a page: after each read a thread waits for its turn again.
+READ_AHEAD_BYTES = MAX_HEADER_BYTES
 TLS_HANDSHAKE = "TLS handshake"
 
 
@@ -84,6 +86,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: _Socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._exchange = sock.exchange
+        self.fp = io.BufferedReader(self.fp.detach(), READ_AHEAD_BYTES)
 
     def begin(self) -> None:
         super().begin()
@@ -165,9 +168,10 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = TlsConnection
 
 
-# A pool is for one server, and urllib3 fills its places one by one. More connections than it keeps are no news
+# A pool is for one server and keeps one connection: urllib3 fills a pool's places one by one, whether they are used or
+# not. Who asks a server twice at once opens another, and that it is not kept is no news.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-POOLS = urllib3.PoolManager(num_pools=256, maxsize=CONNECTIONS_KEPT_PER_SERVER)
+POOLS = urllib3.PoolManager(num_pools=256, maxsize=1)
 POOLS.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 _ONE_AT_A_TIME = threading.Lock()
 

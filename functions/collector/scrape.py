@@ -45,7 +45,7 @@ from collector.spelling import SCHEME_PORTS
 USER_AGENT = "sglang-collector/0.1.0"
 CONNECT_SECONDS = 3.0
 MAX_PAGE_BYTES = 16 * 1024 * 1024
-PIECE_BYTES = 64 * 1024
+PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)

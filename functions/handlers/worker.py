@@ -6,7 +6,6 @@ dead-letter queue. What has an outcome is not asked for again.
 """
 
 import gc
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -32,8 +31,6 @@ GOOD = {OK, EMPTY_PAGE}
 ILL = {"unreachable", "stalled", "degraded", "saturated", "restarted", "unknown"}
 PASSED_OVER = {error.code for error in NotAskedError.__subclasses__()}
 
-# One thread reads pages while others send and receive; each of their many short turns waits for it to make room.
-sys.setswitchinterval(0.001)
 # What a page becomes is many objects for a moment: looking for cycles among them takes a fifth of its time.
 gc.freeze()
 gc.set_threshold(20_000)

@@ -154,7 +154,6 @@ def test_many_threads_scrape_at_once(serve: Serve) -> None:
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
         pages = list(threads.map(lambda _: fetch(server, seconds=30), range(64)))
     assert {page.body for page in pages} == {PAGE}
-    assert server.connections <= 16
 
 
 # Answers that are no page
