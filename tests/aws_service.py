@@ -1,6 +1,7 @@
 """As much of an AWS service as speaks its JSON protocol, on loopback: one POST for each operation, one answer."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -13,7 +14,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # of connections at once; with its 5, some wait a second to try again
 
 
-class AwsService:
+class AwsService(ABC):
     """Answers at `url` as long as a `with` block lasts, in a thread for each connection."""
 
     def __init__(self) -> None:
@@ -21,9 +22,9 @@ class AwsService:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
+    @abstractmethod
     def answer(self, operation: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
         """What to say to `DynamoDB_20120810.GetItem` and the like. None closes the connection."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -9,11 +9,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 from collector import exposition
 from collector.distributions import QUANTILES
 from collector.engines import ENGINES
+from collector.engines.engine import Engine
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
 from collector.item import Stored
@@ -25,30 +26,6 @@ from collector.verdict import Health
 
 # What lies further back says nothing of now.
 LONGEST_INTERVAL_SECONDS = 15 * 60
-
-
-class Engine(Protocol):
-    """What the module of an engine has."""
-
-    def read_snapshot(
-        self,
-        exposition: Exposition,
-        target: Target,
-        asked_at: datetime,
-        scrape: ScrapeFacts,
-        quantiles: Collection[str],
-        fields: frozenset[str] | None = None,
-    ) -> Snapshot: ...
-
-    def read_interval(
-        self,
-        earlier: Exposition,
-        later: Exposition,
-        since: datetime,
-        seconds: float,
-        quantiles: Collection[str],
-        fields: frozenset[str] | None = None,
-    ) -> tuple[Interval, Moves]: ...
 
 
 class Detail(NamedTuple):
@@ -143,4 +120,5 @@ def engine(name: str) -> Engine:
     """The engine of that name, loaded when it is first asked for. Raises KeyError for a name not in `ENGINES`."""
     if name not in ENGINES:
         raise KeyError(name)
-    return cast(Engine, import_module(f"collector.engines.{name}"))
+    tables: Engine = import_module(f"collector.engines.{name}").ENGINE
+    return tables

@@ -38,11 +38,11 @@ def replay(server):
         facts = ScrapeFacts(
             duration_seconds=0.05, wire_bytes=9000, page_bytes=90_000, samples=len(page.samples), bad_lines=0
         )
-        snapshot = sglang.read_snapshot(page, target(), at, facts)
+        snapshot = sglang.ENGINE.read_snapshot(page, target(), at, facts)
         interval = moves = None
         if before:
             since, earlier = before
-            interval, moves = sglang.read_interval(earlier, page, since, (at - since).total_seconds())
+            interval, moves = sglang.ENGINE.read_interval(earlier, page, since, (at - since).total_seconds())
         verdicts[short], memory = health.judge(snapshot, interval, moves, memory, at)
         memory = replace(memory, last_good_slot_ms=scrape["at_ms"])
         before = at, page

@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Collection, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from weakref import WeakKeyDictionary
@@ -37,6 +37,7 @@ class Engine:
     between: Between = field(default_factory=Between)
     releases: Releases | None = None
     engine_type: str | None = None  # where no label says it
+    instead: "Callable[[Exposition], Engine | None]" = lambda page: None  # the engine of a page that is another's
     _pages: MutableMapping[Layout, Page] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def read_snapshot(
@@ -52,13 +53,12 @@ class Engine:
 
         With `fields`, as `system_metrics.num_requests_running`, `ranks` or `vllm`, no others are worked out.
         """
-        if fields is not None:
-            return _only(self, fields).read_snapshot(exposition, target, asked_at, scrape, quantiles)
-        page = self._page_of(exposition.layout)
+        engine = self._for(exposition, fields)
+        page = engine._page_of(exposition.layout)
         at = Reading(page, exposition.values, quantiles=quantiles)
-        requests = RequestMetrics(**read(self.requests, at))
-        cache = CacheMetrics(**read(self.cache, at))
-        system = SystemMetrics(**read(self.system, at))
+        requests = RequestMetrics(**read(engine.requests, at))
+        cache = CacheMetrics(**read(engine.cache, at))
+        system = SystemMetrics(**read(engine.system, at))
         sections = {"request_metrics": requests, "cache_metrics": cache, "system_metrics": system}
         return Snapshot(
             timestamp=asked_at,
@@ -68,14 +68,14 @@ class Engine:
             cache_metrics=cache,
             system_metrics=system,
             engine=target.engine,
-            engine_type=self.engine_type or page.engine_type,
+            engine_type=engine.engine_type or page.engine_type,
             other_engine_types=page.engine_types[1:],
             models=page.models,
             version_range=page.version_range,
-            ranks=self._ranks(at),
+            ranks=engine._ranks(at),
             missing=tuple(f"{name}.{unsaid}" for name, section in sections.items() for unsaid in section.missing()),
             scrape=scrape,
-            **read(self.own, at),
+            **read(engine.own, at),
         )
 
     def read_interval(
@@ -91,14 +91,17 @@ class Engine:
 
         With `fields`, as `interval.queue_time`, no others are worked out, and nothing of what moved.
         """
-        if fields is not None:
-            return _only(self, fields).read_interval(earlier, later, since, seconds, quantiles)
-        page, page_before = self._page_of(later.layout), self._page_of(earlier.layout)
-        change = compare.compare(earlier, later, self._other_release(page_before, page))
+        engine = self._for(later, fields)
+        page, page_before = engine._page_of(later.layout), engine._page_of(earlier.layout)
+        change = compare.compare(earlier, later, engine._other_release(page_before, page))
         before = Reading(page_before, earlier.values)
-        moves = self.between.read_moves(before, Reading(page, later.values), change, seconds)
+        moves = engine.between.read_moves(before, Reading(page, later.values), change, seconds)
         risen = Reading(page, change.values, quantiles=quantiles)
-        return self.between.read_interval(risen, change, since, seconds), moves
+        return engine.between.read_interval(risen, change, since, seconds), moves
+
+    def _for(self, page: Exposition, fields: frozenset[str] | None) -> "Engine":
+        engine = self.instead(page) or self
+        return engine if fields is None else _only(engine, fields)
 
     def _other_release(self, before: Page, now: Page) -> str | None:
         """Why a server must be of another release than before; None where it may be the same, or several are shown."""

@@ -53,6 +53,7 @@ ENGINE = Engine(
 )
 
 
-def is_router(exposition: Exposition) -> bool:
-    """By the first name: a router's own page has no others."""
-    return next(iter(exposition.layout.by_name), "").startswith(("smg_", "sgl_router_"))
+def engine_of(page: Exposition) -> Engine | None:
+    """The router's, if the page is its own: that has no other names than its, so the first tells."""
+    first = next(iter(page.layout.by_name), "")
+    return ENGINE if first.startswith(("smg_", "sgl_router_")) else None

@@ -5,11 +5,8 @@ each other (`PerGroup`), except where a value is each GPU's own (`PerRank`); wha
 count carries no rank (`Series`). The router's `/engine_metrics` is read by the same tables: its workers are groups.
 """
 
-from collections.abc import Collection
-from datetime import datetime
 from operator import add
 
-from collector.distributions import QUANTILES
 from collector.engines import router
 from collector.engines.between import Between
 from collector.engines.engine import Engine
@@ -34,11 +31,7 @@ from collector.engines.tables import (
     status_class,
     weighted_by,
 )
-from collector.exposition import Exposition
-from collector.interval import Interval, Moves
 from collector.sections import Disaggregation, HiCache, Lora, Speculative
-from collector.snapshot import ScrapeFacts, Snapshot
-from collector.targets import Target
 
 GIB = 2.0**30
 # Not counted as traffic: what collectors and load balancers ask for.
@@ -307,32 +300,5 @@ ENGINE = Engine(
     RANK,
     releases=RELEASES,
     between=BETWEEN,
+    instead=router.engine_of,
 )
-
-
-def read_snapshot(
-    exposition: Exposition,
-    target: Target,
-    asked_at: datetime,
-    scrape: ScrapeFacts,
-    quantiles: Collection[str] = tuple(QUANTILES),
-    fields: frozenset[str] | None = None,
-) -> Snapshot:
-    """A server's page, or that of a router in front of servers: its own, or the one on which it gathers theirs."""
-    return _engine_of(exposition).read_snapshot(exposition, target, asked_at, scrape, quantiles, fields)
-
-
-def read_interval(
-    earlier: Exposition,
-    later: Exposition,
-    since: datetime,
-    seconds: float,
-    quantiles: Collection[str] = tuple(QUANTILES),
-    fields: frozenset[str] | None = None,
-) -> tuple[Interval, Moves]:
-    """What happened between two pages of a server or a router, `seconds` after each other."""
-    return _engine_of(later).read_interval(earlier, later, since, seconds, quantiles, fields)
-
-
-def _engine_of(exposition: Exposition) -> Engine:
-    return router.ENGINE if router.is_router(exposition) else ENGINE

@@ -102,5 +102,3 @@ ENGINE = Engine(
     own={"tgi": [Part(Tgi, OWN)]},
     between=BETWEEN,
 )
-
-read_snapshot, read_interval = ENGINE.read_snapshot, ENGINE.read_interval

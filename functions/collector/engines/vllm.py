@@ -223,5 +223,3 @@ ENGINE = Engine(
     releases=RELEASES,
     between=BETWEEN,
 )
-
-read_snapshot, read_interval = ENGINE.read_snapshot, ENGINE.read_interval

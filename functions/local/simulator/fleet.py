@@ -3,6 +3,7 @@
 import itertools
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http import HTTPStatus
@@ -112,7 +113,7 @@ class Faulty(LoopbackServer):
         super().__init__(0, handler)
 
 
-class FaultyHandler(LoopbackHandler):
+class FaultyHandler(LoopbackHandler, ABC):
     server: Faulty
     timeout = 3600.0  # its clients give up, it does not
 
@@ -121,8 +122,8 @@ class FaultyHandler(LoopbackHandler):
         self.close_connection = True
         self.misbehave()
 
-    def misbehave(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def misbehave(self) -> None: ...
 
 
 class HangingHandler(FaultyHandler):

@@ -75,7 +75,7 @@ example:ttft_seconds_sum 6
 example:ttft_seconds_count 4
 """
     scrape = ScrapeFacts(duration_seconds=0.02, wire_bytes=1, page_bytes=1, samples=6, bad_lines=0)
-    snapshot = module["read_snapshot"](parse(page), target(), ASKED_AT, scrape)
+    snapshot = module["ENGINE"].read_snapshot(parse(page), target(), ASKED_AT, scrape)
     assert snapshot.system_metrics.num_requests_running == 5
     assert snapshot.cache_metrics.cache_hit_rate == 0.25
     assert snapshot.request_metrics.time_to_first_token_seconds == 1.5

@@ -15,7 +15,7 @@ REAL = ["idle-after-health", "load-1", "load-2", "load-3", "after-load"]
 
 
 def between(earlier, later, seconds=60.0, engine=sglang):
-    return engine.read_interval(parse(earlier), parse(later), ASKED_AT - timedelta(seconds=seconds), seconds)
+    return engine.ENGINE.read_interval(parse(earlier), parse(later), ASKED_AT - timedelta(seconds=seconds), seconds)
 
 
 def interval(earlier, later, **options):

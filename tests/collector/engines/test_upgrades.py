@@ -17,7 +17,7 @@ def page(release, kind="single"):
 
 
 def interval(reader, earlier, later):
-    return reader.read_interval(earlier, later, ASKED_AT, 60.0)
+    return reader.ENGINE.read_interval(earlier, later, ASKED_AT, 60.0)
 
 
 @needs_shared
