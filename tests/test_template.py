@@ -191,7 +191,7 @@ def actions(*calls):
 
 # What each asks of the store.
 API_CALLS = {"batch_get_item", "batch_write_item", "query"}
-WORKER_CALLS = {"batch_get_item", "batch_write_item", "put_item"}
+WORKER_CALLS = {"batch_get_item", "batch_write_item", "put_item", "query"}
 SHAPES_CALLS = {"batch_get_item", "put_item", "update_item"}
 
 
