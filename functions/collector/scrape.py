@@ -45,6 +45,7 @@ from collector.spelling import SCHEME_PORTS
 USER_AGENT = "sglang-collector/0.1.0"
 CONNECT_SECONDS = 3.0
 MAX_PAGE_BYTES = 16 * 1024 * 1024
+MAX_FRAMING_BYTES = 64 * 1024  # sizes of chunks, and what gzip adds to what does not shrink
 PIECE_BYTES = 256 * 1024
 
 
@@ -73,7 +74,7 @@ def scrape(destination: Destination, deadline: float) -> Page:
     max_page_bytes = int(os.environ.get("MAX_PAGE_BYTES") or MAX_PAGE_BYTES)
     where, response = _ask_first_to_connect(destination, deadline)
     exchange = cast(Connection, response.connection).exchange
-    exchange.max_bytes = exchange.received_bytes + max_page_bytes + PIECE_BYTES
+    exchange.max_bytes = MAX_HEADER_BYTES + max_page_bytes + MAX_FRAMING_BYTES
     try:
         if response.status != 200:
             raise _not_a_page(where, destination, response)

@@ -154,6 +154,9 @@ def test_many_threads_scrape_at_once(serve: Serve) -> None:
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
         pages = list(threads.map(lambda _: fetch(server, seconds=30), range(64)))
     assert {page.body for page in pages} == {PAGE}
+    opened = server.connections
+    fetch(server)
+    assert server.connections == opened <= 64
 
 
 # Answers that are no page
