@@ -6,25 +6,22 @@ Such lines are told by comparing strings, and their numbers are read together. A
 bad one among them, is left to `grammar`. Either way a line is taken only if `grammar` takes it, with the same result.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
 from itertools import repeat
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from collector.errors import ExpositionError
 from collector.grammar import (
     METRIC_NAME,
     Format,
     LineError,
-    normal_number,
-    number,
     read_block,
     read_comment,
     read_sample,
 )
-from collector.lines import Heads
+from collector.layout import Series, all_labels
+from collector.numerals import read_bounds, read_numbers
 
 BAD_LINES_KEPT = 10
 BAD_LINE_CHARACTERS = 80
@@ -34,9 +31,6 @@ BAD_LINES_ENDURED = 100_000
 # Past so many label texts, and in so long ones, nothing is expected to come again.
 TEXTS_KEPT = 10_000
 TEXT_CHARACTERS = 4096
-
-# A name, the labels without a bucket's `le`, and the types of its page. All buckets of a run have the same object.
-Series = tuple[str, dict[str, str], Mapping[str, str]]
 
 FAMILY_SUFFIXES = {
     "_total": ("counter",),
@@ -52,14 +46,6 @@ FAMILY_SUFFIXES = {
 _is_name = re.compile(METRIC_NAME).fullmatch
 _match_help = re.compile(rf"# HELP ({METRIC_NAME}) ").match
 match_type = re.compile(rf"# TYPE ({METRIC_NAME}) ([a-z]++)").fullmatch
-# Numbers, a line each, that `float` reads as `grammar` does, if none overflows.
-_are_plain_numbers = re.compile(r"(?:[0-9.\n-]++|e[+-][0-9]++|(?<!-)NaN)*+").fullmatch
-# Bounds, a line each, that are spelled as Prometheus spells them, if those with many digits need them all.
-_are_normal_bounds = re.compile(
-    r"(?:(?:(?:[1-9][0-9]{0,5}+|0(?!\.0000))\.(?:0|[0-9]{0,30}[1-9])"
-    r"|\+Inf|[1-9](?:\.[0-9]{0,13}[1-9])?e\+(?:0[6-9]|1[0-5]))\n)*+"
-).fullmatch
-_SURE_DIGITS = 15
 
 
 class BadLine(NamedTuple):
@@ -70,48 +56,8 @@ class BadLine(NamedTuple):
     line: str
 
     def __str__(self) -> str:
-        return f"line {self.number}: {self.reason}: {self.line!r}"
-
-
-class Layout:
-    """What stands on a page but for its numbers: `series` and `les` side by side.
-
-    The pages of a server mostly have the same object, so what is found out about it can be kept beside it.
-    """
-
-    def __init__(
-        self,
-        series: list[Series],
-        les: list[str | None],
-        labels: list[dict[str, str]] | None = None,
-        page: bytes | None = None,
-    ) -> None:
-        self.series = series
-        self.les = les
-        self._labels = labels
-        self._page = page
-
-    @cached_property
-    def heads(self) -> Heads | None:
-        """The lines, those of samples up to their values; None where they are more than are kept, or not all plain."""
-        if self._page is None:
-            return None
-        lines = str(self._page, "utf-8", "surrogateescape").removesuffix("\n").split("\n")
-        self._page = None
-        return Heads([line[: line.rindex(" ") + 1] if line > "$" else line for line in lines])
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Sequence[int]]:
-        """Where the samples of a name are, each in the page's order."""
-        by_name: dict[str, list[int]] = {}
-        for index, one in enumerate(self.series):
-            by_name.setdefault(one[0], []).append(index)
-        return by_name
-
-    @cached_property
-    def labels(self) -> list[dict[str, str]]:
-        """The labels of each sample, put together once for all pages that have them."""
-        return all_labels(self.series, self.les) if self._labels is None else self._labels
+        """Without its text: it may be anything."""
+        return f"line {self.number}: {self.reason}"
 
 
 class Columns:
@@ -226,7 +172,7 @@ class Columns:
             add_le(le)
             add_written(value)
         all_series += repeat(series, len(les) - len(all_series))
-        self.add(all_series, _read_bounds(les), read_numbers(written))
+        self.add(all_series, read_bounds(les), read_numbers(written))
 
     def _start_run(self, name: str, block: str) -> tuple[dict[str, str], str | None, str, str]:
         """A bucket's other labels and its bound, and the text of its line up to the bound and from there to the value.
@@ -327,37 +273,6 @@ class _SampleTypes(dict[str, str]):
         )
         kind = self[name] = declared.get(name) or next(families, "untyped")
         return kind
-
-
-def all_labels(series: Iterable[Series], les: Iterable[str | None]) -> list[dict[str, str]]:
-    """The labels of each sample, `le` included."""
-    return [one[1] if le is None else {**one[1], "le": le} for one, le in zip(series, les, strict=True)]
-
-
-def read_numbers(texts: Sequence[str]) -> list[float]:
-    """Raises ValueError. Most of a page's numbers are there more than once."""
-    different = set(texts)
-    read = float if _are_plain_numbers("\n".join(different)) else number
-    values = dict(zip(different, map(read, different), strict=True))
-    if math.inf in values.values() or -math.inf in values.values():
-        values = {text: number(text) for text in different}
-    return list(map(values.__getitem__, texts))
-
-
-def _read_bounds(les: list[str | None]) -> list[str | None]:
-    """As Prometheus spells them: the same list if they are. Raises LineError."""
-    bounds = cast(set[str], set(les))
-    bounds.discard(None)
-    unsure = [bound for bound in bounds if len(bound) > _SURE_DIGITS + 1]
-    if _are_normal_bounds("\n".join([*bounds, ""])) and all(map(_is_shortest, unsure)):
-        return les
-    normals = {bound: normal_number(bound) for bound in bounds}
-    return [None if le is None else normals[le] for le in les]
-
-
-@lru_cache(maxsize=4096)
-def _is_shortest(bound: str) -> bool:
-    return repr(float(bound)) == bound
 
 
 def _without_le(labels: dict[str, str]) -> dict[str, str]:

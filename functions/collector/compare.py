@@ -11,8 +11,8 @@ from functools import cached_property
 from operator import sub
 from weakref import WeakKeyDictionary
 
-from collector.columns import Layout
 from collector.exposition import Exposition
+from collector.layout import Layout
 
 COUNTING = {"counter", "histogram", "summary", "gaugehistogram"}
 # Gauges that a process sets once, when it starts.

@@ -7,8 +7,9 @@ from itertools import repeat
 from typing import TypeVar, overload
 
 from collector import shape
-from collector.columns import BadLine, Columns, Layout
+from collector.columns import BadLine, Columns
 from collector.grammar import OPENMETRICS, TEXT, OpenMetricsFound
+from collector.layout import Layout
 from collector.lines import Lines
 
 _eof = re.compile(rb"(?:\A|\n)(# EOF\n?)\Z")

@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from collector.columns import Layout
 from collector.distributions import QUANTILES
 from collector.exposition import Exposition
+from collector.layout import Layout
 from collector.paths import NOT_FIELDS, check_path
 from collector.reading import Detail
 from collector.snapshot import Snapshot

@@ -80,7 +80,8 @@ def read(
     """
     parsed = exposition.parse(page.body)
     reader = engine(target.engine)
-    snapshot = reader.read_snapshot(parsed, target, asked_at, _facts(page, parsed), detail.of_life)
+    scrape = facts(parsed, page.duration_seconds, page.wire_bytes, len(page.body))
+    snapshot = reader.read_snapshot(parsed, target, asked_at, scrape, detail.of_life)
     seconds = (asked_at - since).total_seconds() if since else 0.0
     if earlier is None or since is None or not 1 <= seconds <= _longest(target):
         return Reading(parsed, snapshot, None, None)
@@ -104,14 +105,14 @@ def _longest(target: Target) -> float:
     return max(LONGEST_INTERVAL_SECONDS, 3 * (target.interval_seconds or 0))
 
 
-def _facts(page: Received, parsed: Exposition) -> ScrapeFacts:
+def facts(page: Exposition, duration_seconds: float, wire_bytes: int, page_bytes: int) -> ScrapeFacts:
     return ScrapeFacts(
-        duration_seconds=page.duration_seconds,
-        wire_bytes=page.wire_bytes,
-        page_bytes=len(page.body),
-        samples=len(parsed.samples),
-        bad_lines=parsed.bad_line_count,
-        first_bad_lines=tuple(f"line {line.number}: {line.reason}" for line in parsed.bad_lines),
+        duration_seconds=duration_seconds,
+        wire_bytes=wire_bytes,
+        page_bytes=page_bytes,
+        samples=len(page.samples),
+        bad_lines=page.bad_line_count,
+        first_bad_lines=tuple(map(str, page.bad_lines)),
     )
 
 

@@ -21,7 +21,6 @@ from collector.item import Stored, earlier_of, read_stored
 from collector.outcome import EMPTY_PAGE
 from collector.pages import Told
 from collector.remembered import read_memory
-from collector.snapshot import ScrapeFacts
 from collector.timespan import iso
 from collector.verdict import Health
 
@@ -136,14 +135,7 @@ class Rows:
             return {"interval": interval}
         stored, exposition = page.stored, page.exposition
         body_bytes = len(told_page(stored)) if "scrape" in self.fields.roots else 0
-        facts = ScrapeFacts(
-            duration_seconds=stored.duration_seconds,
-            wire_bytes=stored.wire_bytes,
-            page_bytes=body_bytes,
-            samples=len(exposition.samples),
-            bad_lines=exposition.bad_line_count,
-            first_bad_lines=tuple(str(line) for line in exposition.bad_lines),
-        )
+        facts = reading.facts(exposition, stored.duration_seconds, stored.wire_bytes, body_bytes)
         engine = reading.engine(stored.target.engine)
         snapshot = engine.read_snapshot(
             exposition, stored.target, stored.scraped_at, facts, self.fields.detail.of_life, self.fields.needed

@@ -17,8 +17,10 @@ from functools import cached_property
 from operator import ne
 from threading import Lock
 
-from collector.columns import Columns, Layout, match_type, read_numbers
+from collector.columns import Columns, match_type
 from collector.grammar import Format
+from collector.layout import Layout
+from collector.numerals import read_numbers
 
 SHAPES_KEPT = 1000
 # A shape takes about three times its page.

@@ -431,7 +431,7 @@ def test_the_first_bad_lines_are_kept_cut_short_and_all_are_counted():
     assert exposition.bad_line_count == 50
     assert [bad.number for bad in exposition.bad_lines] == list(range(51, 51 + columns.BAD_LINES_KEPT))
     assert {len(bad.line) for bad in exposition.bad_lines} == {columns.BAD_LINE_CHARACTERS}
-    assert str(exposition.bad_lines[0]).startswith("line 51: value is not a number: 'up xxx")
+    assert str(exposition.bad_lines[0]) == "line 51: value is not a number"  # its text may be anything
 
 
 @pytest.mark.parametrize("unit", [b"{\n", b"up 1\n{\n"], ids=["all-bad", "half-bad"])

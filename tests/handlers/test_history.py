@@ -345,6 +345,13 @@ def test_a_restart_that_an_unreadable_page_alone_has_seen_is_refused_too():
         ]
 
 
+def test_a_line_that_could_not_be_read_is_numbered_and_not_quoted():
+    past = Past()
+    past.good(at(0), counting(100) + "hidden password\n")
+    [row, *_] = read_rows(0, 1, fields="scrape.first_bad_lines.0")
+    assert row["scrape.first_bad_lines.0"] == "line 11: value is not a number"
+
+
 @needs_shared
 @pytest.mark.parametrize(
     ("old", "new"), [("0.4.6", "0.4.9.post6"), ("0.5.2", "0.5.9"), ("0.5.6.post2", "0.5.12.post1"), ("0.5.9", "0.5.23")]

@@ -8,7 +8,6 @@ from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from collector import compare
-from collector.columns import Layout
 from collector.distributions import QUANTILES
 from collector.engines.between import Between
 from collector.engines.page import Group, Page, Ranks, Reading
@@ -16,6 +15,7 @@ from collector.engines.releases import Releases
 from collector.engines.tables import Table, read
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
+from collector.layout import Layout
 from collector.sections import CacheMetrics, RequestMetrics, SystemMetrics
 from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot, VersionRange
 from collector.targets import Target

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from collector.columns import Layout
 from collector.distributions import QUANTILES
 from collector.engines.releases import NO_RANGE, Releases
+from collector.layout import Layout
 
 # Where one page shows two types, the one that answers the client counts: its requests went through the other too.
 ENGINE_TYPE_PREFERENCE = ("decode", "unified", "prefill")

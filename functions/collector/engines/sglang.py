@@ -11,6 +11,7 @@ from collector.engines import router
 from collector.engines.between import Between
 from collector.engines.engine import Engine
 from collector.engines.formulas import Constant, First, Formula, Sum, WhileRunning, product, ratio, share
+from collector.engines.invented import Invented
 from collector.engines.page import Ranks, Reading
 from collector.engines.sglang_parts import DISAGGREGATION, HICACHE, LORA, SPECULATIVE
 from collector.engines.sglang_versions import SGLANG as RELEASES
@@ -36,22 +37,6 @@ from collector.sections import Disaggregation, HiCache, Lora, Speculative
 GIB = 2.0**30
 # Not counted as traffic: what collectors and load balancers ask for.
 PROBES = ("/metrics", "/health")
-# No SGLang exposes them: on a page that has one, the original design's names are what it says.
-NEVER_SGLANG = (
-    "sglang:request_success_total",
-    "sglang:request_input_tokens",
-    "sglang:radix_cache_size",
-    "sglang:num_requests_running",
-    "sglang:throughput_tokens_per_second",
-)
-
-
-class Invented(Series):
-    """A name that the original design made up, or used for something else. Last of all."""
-
-    def read(self, at: Reading, suffix: str = "") -> float | None:
-        return super().read(at, suffix) if any(name in at.page for name in NEVER_SGLANG) else None
-
 
 FINISHED = First(
     Born("0.4.1.post7", Series("sglang:num_requests_total")),
