@@ -1,18 +1,16 @@
-"""`make bench`: every bench, one table each."""
+"""`make bench`: every bench, one table each.
 
-from tests.bench import comparison, exposition, fleet, history, quantiles, schedule, sizes
+Each in a process of its own: what one has set up, read or remembered is nothing to the next.
+"""
+
+import subprocess
+import sys
+
+BENCHES = ("exposition", "quantiles", "sizes", "comparison", "history", "fleet", "schedule")
 
 if __name__ == "__main__":
-    exposition.main()
-    print()  # noqa: T201
-    quantiles.main()
-    print()  # noqa: T201
-    sizes.main()
-    print()  # noqa: T201
-    comparison.main()
-    print()  # noqa: T201
-    history.main()
-    print()  # noqa: T201
-    fleet.main()
-    print()  # noqa: T201
-    schedule.main()
+    for name in BENCHES:
+        done = subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False)
+        if done.returncode:
+            sys.exit(f"tests.bench.{name} ended with {done.returncode}")
+        print(flush=True)  # noqa: T201

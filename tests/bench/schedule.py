@@ -143,4 +143,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(two_ticks(int(sys.argv[1]))))  # noqa: T201
+    match sys.argv[1:]:
+        case [minute]:
+            print(json.dumps(two_ticks(int(minute))))  # noqa: T201
+        case _:
+            main()
