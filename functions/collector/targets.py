@@ -39,7 +39,11 @@ RetentionDays = Annotated[int, Field(ge=1, le=3650, description="Days until a sc
 Labels = Annotated[
     dict[
         Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")],
-        Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")],
+        # Nothing that moves a terminal's cursor, ends a line, or turns the direction of what follows.
+        Annotated[
+            str,
+            Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"),
+        ],
     ],
     Field(
         max_length=16, description="Words of the operator's own, kept with every scrape.", examples=[{"team": "search"}]

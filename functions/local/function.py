@@ -17,6 +17,7 @@ from local.template import ROOT, Template
 NETWORK = {"ALLOW_LOOPBACK": "true", "ALLOW_PUBLIC_ADDRESSES": "true", "ALLOWED_PORTS": "1-65535"}
 LAPTOP = {
     **NETWORK,
+    "ALLOW_ENDPOINT_QUERY": "true",  # nobody signs here, so there is no policy that it could get around
     "ENABLE_DOCS": "true",
     "POWERTOOLS_LOG_LEVEL": "ERROR",
     "POWERTOOLS_METRICS_DISABLED": "true",
