@@ -22,7 +22,7 @@ Reference = Annotated[
     Field(
         max_length=1024,
         pattern=rf"^({SSM}{PATH}|({ARN})?{NAME})$",
-        description="A secret of Secrets Manager, by name or ARN, or `ssm:/path` for a SecureString of Parameter Store.",
+        description="A secret of Secrets Manager, by name or ARN; `ssm:/path` is a SecureString of Parameter Store.",
         examples=["sglang-collector/gpu-proxy", "ssm:/sglang-collector/gpu-proxy"],
     ),
 ]
@@ -71,7 +71,7 @@ def check(auth: Auth | None, ca: str | None, endpoint: str, prefix: str | None, 
 
     It does not quote the reference: somebody may have written the secret itself there.
     """
-    for field, reference in (("auth.secret", auth and auth.secret), ("ca", ca)):
+    for field, reference in (("auth.secret", auth.secret if auth else None), ("ca", ca)):
         if reference is None:
             continue
         if prefix is None:

@@ -41,7 +41,9 @@ class Header:
     secrets: tuple[str, ...] = field(repr=False)
 
     def is_repeated_in(self, page: bytes) -> bool:
-        return any(len(secret) >= ECHO_CHARACTERS and secret.encode() in page for secret in self.secrets)
+        return any(
+            len(secret) >= ECHO_CHARACTERS and secret.encode(errors="replace") in page for secret in self.secrets
+        )
 
 
 def header(auth: Auth, deadline: float) -> Header:
@@ -88,8 +90,8 @@ def _header(auth: Auth, secret: str) -> Header:
 
 
 def _user_and_password(reference: str, secret: str) -> tuple[str, str]:
-    content = _json(secret) if secret.startswith("{") else None
-    if content:
+    if secret.startswith("{"):
+        content = _json(secret)
         user, password = content.get("username"), content.get("password")
     else:
         user, colon, password = secret.partition(":")
@@ -101,19 +103,20 @@ def _user_and_password(reference: str, secret: str) -> tuple[str, str]:
     return user, password
 
 
-def _json(secret: str) -> dict[str, Any] | None:
+def _json(secret: str) -> dict[str, Any]:
     try:
         content = json.loads(secret)
     except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 # Fetching
 
 
 _ONE_AT_A_TIME = threading.Lock()
-_UNDER_WAY: dict[tuple[str, bool], Future[str]] = {}
+Answer = tuple[str | None, str]
+_UNDER_WAY: dict[tuple[str, bool], Future[Answer]] = {}
 _FAILED: dict[str, tuple[float, str]] = {}
 _RENEWED: dict[str, float] = {}
 
@@ -122,39 +125,39 @@ def _fetch(reference: str, deadline: float, *, anew: bool = False) -> str:
     """A secret; all who want the same one at once wait for one fetch, each no longer than its own deadline."""
     with _ONE_AT_A_TIME:
         now = time.monotonic()
-        if not anew and (kept := _kept(reference)) is not None:
+        if (kept := _kept(reference)) is not None and not anew:
             return kept
         failed_at, why = _FAILED.get(reference, (-PAUSE_SECONDS, ""))
         under_way = _UNDER_WAY.get((reference, anew))
         if under_way is None:
+            if anew and now < _RENEWED.get(reference, -PAUSE_SECONDS) + PAUSE_SECONDS and kept is not None:
+                return kept
             if now < failed_at + PAUSE_SECONDS:
                 raise SecretError(why)
-            if anew and now < _RENEWED.get(reference, -PAUSE_SECONDS) + PAUSE_SECONDS:
-                raise SecretError(f"{reference}: was fetched anew a moment ago")
             if anew:
                 _RENEWED[reference] = now
             under_way = _UNDER_WAY[reference, anew] = Future()
             # Not an executor's: those are waited for at exit
             threading.Thread(target=_ask, args=(reference, anew, under_way), name="secret", daemon=True).start()
     try:
-        return under_way.result(max(0.0, deadline - time.monotonic()))
+        value, why = under_way.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:
         raise SecretError(f"{reference}: did not come in time: is there a VPC endpoint for its service?") from None
+    if value is None:
+        raise SecretError(why)
+    return value
 
 
-def _ask(reference: str, anew: bool, answer: "Future[str]") -> None:
-    value, why = _get(reference, anew)
+def _ask(reference: str, anew: bool, future: "Future[Answer]") -> None:
+    value, why = answer = _get(reference, anew)
     with _ONE_AT_A_TIME:
-        del _UNDER_WAY[reference, anew]
-        if why:
+        _UNDER_WAY.pop((reference, anew), None)
+        if value is None:
             _FAILED[reference] = time.monotonic(), why
-    if isinstance(value, str):
-        answer.set_result(value)
-    else:
-        answer.set_exception(SecretError(why))
+    future.set_result(answer)
 
 
-def _get(reference: str, anew: bool) -> tuple[str | None, str]:
+def _get(reference: str, anew: bool) -> Answer:
     """The value, or why there is none: AWS's code, or the name of what went wrong."""
     try:
         provider, name, options = _place(reference)
