@@ -32,7 +32,7 @@ def registration(**changes):
         pytest.param({"auth": BEARER | {"type": "header"}}, "auth.header", id="no-header"),
         *(
             pytest.param({"auth": BEARER | {"type": "header", "header": name}}, "auth.header", id=f"header-{name!r}")
-            for name in ("Host", "content-length", "Transfer-Encoding", "If-Range", "Proxy-Authorization", "X:", "a\nb", "")
+            for name in ("Host", "content-length", "Transfer-Encoding", "If-Range", "Proxy-Agent", "X:", "a\nb", "")
         ),
         pytest.param({"ca": "fleet/ca", "endpoint": "http://gpu.internal/metrics"}, "ca", id="authority-of-http"),
     ],
