@@ -195,6 +195,41 @@ def test_only_in_a_vpc_may_a_role_make_network_interfaces(name):
     assert RESOURCES[name]["VpcConfig"]["!If"][0] == "InVpc"
 
 
+def test_the_functions_that_ask_servers_may_read_secrets_under_the_prefix_alone_and_only_if_there_is_one():
+    made = TEMPLATE["Resources"]["SecretsOfTargets"]
+    assert (made["Condition"], made["Properties"]["Roles"]) == (
+        "UseSecrets",
+        [{"!Ref": "ApiRole"}, {"!Ref": "WorkerRole"}],
+    )
+    secrets, parameters, key = made["Properties"]["PolicyDocument"]["Statement"]
+    here = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s${SecretsPrefix}*"
+    for statement, action, place in (
+        (secrets, "secretsmanager:GetSecretValue", ("secretsmanager", "secret:")),
+        (parameters, "ssm:GetParameter", ("ssm", "parameter/")),
+    ):
+        assert statement == {"Effect": "Allow", "Action": action, "Resource": {"!Sub": here % place}}
+    condition, granted_then, otherwise = key["!If"]
+    assert (condition, otherwise) == ("UseSecretsKey", {"!Ref": "AWS::NoValue"})
+    assert (granted_then["Action"], granted_then["Resource"]) == ("kms:Decrypt", {"!Ref": "SecretsKeyArn"})
+    assert granted_then["Condition"]["StringEquals"].keys() == {"kms:ViaService"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "prefix"),
+    [
+        pytest.param(True, "", id="none"),
+        pytest.param(True, "sglang-collector/", id="a-word"),
+        pytest.param(True, "prod/gpu.fleet/", id="two-words"),
+        pytest.param(False, "prod", id="part-of-a-word"),
+        pytest.param(False, "/", id="slash"),
+        pytest.param(False, "*/", id="star"),
+        pytest.param(False, "${aws:username}/", id="variable"),
+    ],
+)
+def test_a_prefix_ends_with_a_whole_word(allowed, prefix):
+    assert bool(re.fullmatch(PARAMETERS["SecretsPrefix"]["AllowedPattern"], prefix)) is allowed
+
+
 def test_network_interfaces_are_for_lambda_and_not_for_the_code():
     [allowed, denied] = granted(RESOURCES["NetworkInterfaces"])
     assert (allowed[0], {action.split(":")[0] for action in allowed[1]}) == ("Allow", {"ec2"})

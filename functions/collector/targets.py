@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 
+from collector.auth import Auth, Reference
 from collector.engines import ENGINES
 from collector.thresholds import DEFAULT, Thresholds
 
@@ -94,6 +95,8 @@ class Target(Model):
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
     thresholds: OwnThresholds = {}
+    auth: Auth | None = None
+    ca: Reference | None = None
 
     @property
     def key(self) -> Key:
@@ -118,6 +121,10 @@ class Settings(Model):
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
     thresholds: OwnThresholds = {}
+    auth: Auth | None = Field(None, description="None: the server asks nobody who comes.")
+    ca: Reference | None = Field(
+        None, description="The authorities of an https endpoint, in PEM. None: those that everybody trusts."
+    )
     enabled: bool = Field(True, description="Whether it is collected; one that is not keeps its place and history.")
 
     @field_validator("timeout_seconds")
@@ -127,6 +134,13 @@ class Settings(Model):
         if interval is not None and seconds >= interval:
             raise ValueError(f"{seconds:g} s is not less than the interval, {interval} s")
         return seconds
+
+    @field_validator("ca")
+    @classmethod
+    def _for_https(cls, ca: str | None, info: ValidationInfo) -> str | None:
+        if ca is not None and not info.data.get("endpoint", "https:").lower().startswith("https:"):
+            raise ValueError("an endpoint without https shows no certificate")
+        return ca
 
 
 class Registration(Settings, Named):

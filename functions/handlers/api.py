@@ -160,14 +160,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str]:
+    registered = registry.registered_at(request.instance_id, request.endpoint)
     target = Target(
         instance_id=request.instance_id,
         engine=engine,
         endpoint=request.endpoint,
         timeout_seconds=request.timeout,
         slot_ms=time.time_ns() // 1_000_000,
+        auth=registered and registered.auth,
+        ca=registered and registered.ca,
     )
-    allowed = registry.rules_for(request.instance_id, request.endpoint)
+    allowed = pipeline.rules().for_registered() if registered else pipeline.rules()
     [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS, allowed)
     if isinstance(outcome, Unfinished):
         raise outcome.reason

@@ -14,8 +14,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from pydantic import AfterValidator, BaseModel, TypeAdapter
 
-from collector import pipeline, policy, registry
-from collector.errors import PolicyError
+from collector import auth, pipeline, policy, registry
+from collector.errors import PolicyError, SecretForbidden
 from collector.registry import VersionConflict
 from collector.targets import InstanceId, Registered, Registration, Settings
 from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
@@ -93,10 +93,15 @@ def read_target(instance_id: Annotated[InstanceId, Path()]) -> Response[str]:
 def put_target(
     instance_id: Annotated[InstanceId, Path()], settings: Settings, if_match: IfMatch = None
 ) -> Response[str]:
+    rules = pipeline.rules().for_registered()
+    over_http, prefix = rules.allow_secrets_over_http, rules.secrets_prefix
     try:
-        policy.inspect(settings.endpoint, pipeline.rules().for_registered())
+        policy.inspect(settings.endpoint, rules)
+        auth.check(settings.auth, settings.ca, settings.endpoint, prefix, over_http)
     except PolicyError as error:
         return refuse_fields(error.code, [FieldError(field="body.endpoint", message=str(error))])
+    except SecretForbidden as error:
+        return refuse_fields(error.code, [FieldError(field=f"body.{error.field}", message=str(error))])
     registration = Registration(instance_id=instance_id, **settings.model_dump())
     now = datetime.now(UTC)
     try:
@@ -126,14 +131,13 @@ def delete_target(instance_id: Annotated[InstanceId, Path()], if_match: IfMatch 
     return reply(204, "")
 
 
-def rules_for(instance_id: str, endpoint: str) -> policy.Rules:
-    """Where a caller may send us who names both: a registered target's own endpoint goes by the registry's rules."""
+def registered_at(instance_id: str, endpoint: str) -> Registered | None:
+    """The registration that a caller means who names both. It goes by the registry's rules, and with its secrets."""
     rules = pipeline.rules()
-    if rules.trust_registered_targets:  # nothing else differs, so nothing else is worth the read
-        registered = registry.read(instance_id)
-        if registered and registered.endpoint == endpoint:
-            return rules.for_registered()
-    return rules
+    if not (rules.trust_registered_targets or rules.secrets_prefix):
+        return None  # nothing else differs, so nothing else is worth the read
+    registered = registry.read(instance_id)
+    return registered if registered and registered.endpoint == endpoint else None
 
 
 def _version(instance_id: str, if_match: str) -> int:

@@ -17,6 +17,8 @@ DEFAULTS = {
     "retention_days": None,
     "labels": {},
     "thresholds": {},
+    "auth": None,
+    "ca": None,
     "enabled": True,
 }
 
