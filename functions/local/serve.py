@@ -104,7 +104,7 @@ class FrontHandler(LoopbackHandler):
             self._drain()
         say(f"{answer.status} {self.command} {self.path}  {(time.monotonic() - began) * 1000:.0f} ms")
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_GET  # noqa: N815
 
     def _answer(self) -> Answer:
         """The function's answer, or the refusal that API Gateway gives before the function is asked."""

@@ -251,8 +251,17 @@ def test_a_body_that_is_no_json_object_is_422(body):
     assert (status, answer["error_code"]) == (422, "invalid_request")
 
 
-def test_a_body_of_another_type_is_415():
-    status, answer = call("collect", body="<x/>", headers={"content-type": "application/xml"}.items())
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",  # without a boundary: Powertools fails over it
+        "Multipart/Form-Data; boundary=x",
+    ],
+)
+def test_a_body_of_another_type_is_415(content_type):
+    status, answer = call("collect", body="<x/>", headers={"content-type": content_type})
     assert (status, answer["error_code"]) == (415, "unsupported_content_type")
 
 
