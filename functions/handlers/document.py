@@ -13,8 +13,8 @@ Node = dict[str, Any]
 DESCRIPTION = """\
 Reads the metrics pages of LLM inference servers. A server that cannot be scraped is an answer: 200, `success: false`.
 
-API Gateway answers before the collector is asked: 403 to who may not call a route, 429 to too many requests, 503 where \
-no function could start, each with `{"message": …}`."""
+API Gateway answers before the collector is asked: 403 to who may not call a route, 413 and 431 to what is too long, 429 \
+to too many requests, 503 where no function could start, each with `{"message": …}`."""
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authtype.html
 SIGNED = {
     "type": "apiKey",
@@ -24,11 +24,17 @@ SIGNED = {
     "description": "AWS Signature Version 4, service `execute-api`.",
 }
 NO_ROUTE, NOT_JSON, FAULT = "404", "415", "500"
+TOO_LONG = "431"
 # What `api.py` answers on behalf of every route, beside what the routes say themselves.
 COMMON = {
     NO_ROUTE: "No such route: a part of the path has a character that none may have, or none at all.",
     NOT_JSON: "The body is said to be something other than `application/json`.",
     FAULT: "Our own fault; the log has it under the correlation id.",
+}
+MESSAGE = {
+    "application/json": {
+        "schema": {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
+    }
 }
 SCHEMAS = "#/components/schemas/"
 
@@ -59,6 +65,10 @@ def _complete(operation: Node) -> None:
     for status, is_common in ((NO_ROUTE, in_path), (NOT_JSON, has_body), (FAULT, True)):
         if is_common:
             answers.setdefault(status, _error(COMMON[status]))
+    answers[TOO_LONG] = {
+        "description": "API Gateway's own: the address and the headers pass 10 KB.",
+        "content": MESSAGE,
+    }
     operation["responses"] = dict(sorted(answers.items()))
 
 

@@ -3,8 +3,11 @@
 import argparse
 import io
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from local.function import api_function
 from local.loopback import exit_when_told
 from local.serve import Front
 from local.simulator.server import SimulatedServer
+from local.table import say
 
 # No address that schemathesis makes up is fetched, and no name so much as looked up: loopback alone is open, and the
 # only names that may be are below one that nobody can have (RFC 6761, 6.4).
@@ -37,11 +41,20 @@ def main() -> None:
     try:
         with SimulatedServer() as server, api_function(NETWORK) as (invoke, _), Front(0) as front:
             front.invoke = invoke
-            with redirect_stdout(io.StringIO()):  # a line for each request, and its metrics
+            with redirect_stdout(io.StringIO()) as log:  # a line for each request, and metrics between them
                 status = run(arguments, front.url, server.metrics_url)
+            say("", *answers(log.getvalue()))
     except EmbeddedAwsError as exc:
         sys.exit(f"make contract: {exc}")
     sys.exit(status)
+
+
+def answers(log: str) -> Iterator[str]:
+    """How many of each status there were, by method."""
+    counts = Counter(re.findall(r"^(\d{3}) (GET|POST|PUT|DELETE) /api", log, re.MULTILINE))
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        statuses = [f"{status} × {count}" for (status, of), count in sorted(counts.items()) if of == method]
+        yield f"{method:8}{', '.join(statuses)}"
 
 
 def run(arguments: argparse.Namespace, url: str, metrics_url: str) -> int:
