@@ -58,7 +58,12 @@ def package(**found):
         pytest.param(
             package(vulns=[{"id": "CVE-1", "fix_versions": ["2.8.1"]}]), 1, "CVE-1, mended in 2.8.1", id="one"
         ),
-        pytest.param(package(skip_reason="unknown"), 1, "urllib3: not audited, unknown", id="skipped"),
+        pytest.param(
+            package().replace("[{", '[{"name": "jmespath", "skip_reason": "unknown"}, {', 1),
+            1,
+            "jmespath: not audited, unknown",
+            id="skipped",
+        ),
     ],
 )
 def test_the_audit_says_what_is_known(tmp_path, output, status, words):
@@ -67,8 +72,11 @@ def test_the_audit_says_what_is_known(tmp_path, output, status, words):
     assert words in done[1]
 
 
-def test_an_audit_without_advisories_says_that_nothing_was_audited(tmp_path):
-    status, output, errors = run("audit", stub(tmp_path, "", "ERROR: ConnectionError", status=1))
+@pytest.mark.parametrize(
+    "output", [pytest.param("", id="no-answer"), pytest.param(package(skip_reason="ConnectionError"), id="none-found")]
+)
+def test_an_audit_without_advisories_says_that_nothing_was_audited(tmp_path, output):
+    status, output, errors = run("audit", stub(tmp_path, output, "ERROR: ConnectionError", status=1))
     assert (status, output) == (2, "")
     assert "the advisories cannot be reached from here, so nothing was audited" in errors
     assert "ConnectionError" in errors

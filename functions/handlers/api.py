@@ -5,6 +5,7 @@ with `success: false`; a caller's mistake is 422 with the field named; our own f
 internals.
 """
 
+import base64
 import json
 import os
 import time
@@ -145,6 +146,15 @@ def unsupported(error: RequestUnsupportedContentType) -> Response[str]:
     return refuse(415, "unsupported_content_type", "the body has to be application/json")
 
 
+@app.exception_handler(UnicodeDecodeError)
+def not_text(error: UnicodeDecodeError) -> Response[str]:
+    """API Gateway hands on what is not UTF-8 in base64; Powertools does not expect that. Any other is a bug of ours."""
+    event = app.current_event
+    if event.is_base64_encoded and event.body and error.object == base64.b64decode(event.body):
+        return refuse_fields("invalid_request", [FieldError(field="body", message="it is not UTF-8")])
+    return our_fault(error)
+
+
 @app.not_found
 def not_found(error: NotFoundError) -> Response[str]:
     return refuse(404, "no_such_route", f"no route {app.current_event.http_method} {app.current_event.path}")
@@ -166,7 +176,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _without_forms(event: dict[str, Any]) -> dict[str, Any]:
-    """Powertools reads forms too, and fails over one that names no boundary; a type that it does not know it refuses."""
+    """Powertools reads forms too, and fails over one without a boundary; a type that it does not know it refuses."""
     headers = event.get("headers") or {}
     if headers.get("content-type", "").strip().lower().startswith(FORMS):
         return event | {"headers": headers | {"content-type": "form"}}

@@ -13,8 +13,8 @@ Node = dict[str, Any]
 DESCRIPTION = """\
 Reads the metrics pages of LLM inference servers. A server that cannot be scraped is an answer: 200, `success: false`.
 
-API Gateway answers before the collector is asked: 403 to who may not call a route, 413 and 431 to what is too long, 429 \
-to too many requests, 503 where no function could start, each with `{"message": …}`."""
+API Gateway answers before the collector is asked: 403 to who may not call a route, 413 and 431 to what is too long, 429 to \
+too many requests, 503 where no function could start, each with `{"message": …}`."""
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authtype.html
 SIGNED = {
     "type": "apiKey",
@@ -76,7 +76,7 @@ def _without_null(schema: Node) -> Node:
     """A parameter is left out where it is None: there is no null in a URL."""
     match schema.get("anyOf"):
         case [alternative, {"type": "null"}]:
-            return alternative | {name: value for name, value in schema.items() if name != "anyOf"}
+            return {**alternative} | {name: value for name, value in schema.items() if name != "anyOf"}
     return schema
 
 

@@ -23,7 +23,10 @@ def main(pip_audit: str) -> int:
     try:
         packages = json.loads(run.stdout)["dependencies"]
     except ValueError:
-        last_words = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        packages = []
+    # Where the registry is another than PyPI, or a mirror without its JSON, each is said not to be found.
+    if all("skip_reason" in package for package in packages):
+        last_words = packages[-1]["skip_reason"] if packages else (run.stderr.strip().splitlines() or ["nothing"])[-1]
         print("make audit: the advisories cannot be reached from here, so nothing was audited.", file=sys.stderr)  # noqa: T201
         print(f"pip-audit: {last_words[:300]}", file=sys.stderr)  # noqa: T201
         return 2
