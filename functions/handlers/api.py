@@ -152,7 +152,8 @@ def not_text(error: UnicodeDecodeError) -> Response[str]:
     event = app.current_event
     if event.is_base64_encoded and event.body and error.object == base64.b64decode(event.body):
         return refuse_fields("invalid_request", [FieldError(field="body", message="it is not UTF-8")])
-    return our_fault(error)
+    fault: Response[str] = our_fault(error)
+    return fault
 
 
 @app.not_found

@@ -13,8 +13,8 @@ Node = dict[str, Any]
 DESCRIPTION = """\
 Reads the metrics pages of LLM inference servers. A server that cannot be scraped is an answer: 200, `success: false`.
 
-API Gateway answers before the collector is asked: 403 to who may not call a route, 413 and 431 to what is too long, 429 to \
-too many requests, 503 where no function could start, each with `{"message": …}`."""
+API Gateway answers before the collector does: 403 to who may not call a route, 413 and 431 to what is too long, 429 \
+to too many requests, 503 where no function could start, each with `{"message": …}`."""
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authtype.html
 SIGNED = {
     "type": "apiKey",
