@@ -6,7 +6,7 @@ there already is answered as done (RFC 9110, 13.1.1), so a request whose answer 
 
 import base64
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
@@ -62,11 +62,14 @@ class TargetList(BaseModel):
     cursor: str | None
 
 
-REGISTERED = documented(200, "The target as it is registered.", Registered)
-CREATED = documented(201, "The target is registered now.", Registered)
-DELETED = {204: {"description": "It is registered no more."}}
+ETAG = "The version that is there, for `If-Match`."
+REGISTERED = documented(200, "The target as it is registered.", Registered, ETag=ETAG)
+CREATED = documented(201, "The target is registered now.", Registered, ETag=ETAG)
+DELETED: dict[int, Any] = {204: {"description": "It is registered no more.", "content": {}}}
 NOT_FOUND = documented(404, "No such target is registered.", ErrorAnswer)
-CONFLICT = documented(412, "The target is not at the version that was to be replaced.", ErrorAnswer)
+CONFLICT = documented(
+    412, "The target is not at the version that was to be replaced.", ErrorAnswer, ETag=f"{ETAG} None: no target is."
+)
 UNCONDITIONAL = documented(428, "`If-Match` is missing.", ErrorAnswer)
 
 
@@ -128,7 +131,7 @@ def delete_target(instance_id: Annotated[InstanceId, Path()], if_match: IfMatch 
     except VersionConflict as conflict:
         return _conflict(conflict) if conflict.current else _not_registered(instance_id)
     logger.info("target deleted", instance_id=instance_id, by=_caller())
-    return reply(204, "")
+    return Response(204, body="")
 
 
 def registered_at(instance_id: str, endpoint: str) -> Registered | None:
