@@ -16,15 +16,17 @@ DEVELOPMENT := $(call mark,$(VENV),tests/requirements.txt)
 # The functions run on the Python that they are built for, and with them the AWS that runs them.
 RUNTIME := $(call mark,.venv-3.13,tests/requirements.txt)
 TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
+SCHEMATHESIS := $(call mark,.venv-schemathesis,tests/requirements-schemathesis.txt)
+AUDIT := $(call mark,.venv-audit,tests/requirements-audit.txt)
 CHECKOV := $(call mark,.venv-checkov,tests/requirements-checkov.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve targets export stack e2e test lint build bench cost redrive requirements
+.PHONY: help demo collect serve targets export stack e2e openapi contract test lint audit build bench cost redrive requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo collect serve targets export stack e2e bench cost redrive: export PYTHONPATH := functions
+demo collect serve targets export stack e2e openapi contract bench cost redrive: export PYTHONPATH := functions
 lint build: export SAM_CLI_TELEMETRY := 0
 stack e2e: export ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
@@ -49,16 +51,26 @@ stack: $(RUNTIME) build  ## The whole template at work on simulated servers, unt
 e2e: $(RUNTIME) build  ## The same for three ticks of the schedule, checked: five minutes (SERVERS=; needs python3.13)
 	.venv-3.13/bin/python -m tests.e2e
 
+openapi: $(DEVELOPMENT)  ## The OpenAPI document of the API: make openapi > openapi.json
+	@$(PYTHON) -m local.openapi
+
+contract: $(DEVELOPMENT) $(SCHEMATHESIS)  ## What the document allows and forbids, asked of the API by schemathesis (EXAMPLES=, SEED=)
+	$(PYTHON) -m tests.contract .venv-schemathesis/bin/schemathesis
+
 test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
 	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
 
-lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types and the template
+lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types, licences and the template
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy functions
+	$(PYTHON) -m tests.supply_chain.licences
 	$(VENV)/bin/cfn-lint template.yaml
 	.venv-tools/bin/sam validate --lint
 	.venv-checkov/bin/checkov --file=template.yaml --framework=cloudformation --compact --quiet --skip-download
+
+audit: $(DEVELOPMENT) $(AUDIT)  ## What is known against the packages that are shipped; asks the network, and says so if it cannot
+	$(PYTHON) -m tests.supply_chain.audit .venv-audit/bin/pip-audit
 
 build: $(TOOLS)  ## The functions as they are deployed, in .aws-sam (needs python3.13)
 	.venv-tools/bin/sam build
@@ -73,14 +85,17 @@ redrive: $(DEVELOPMENT)  ## Send again what ended in the dead-letter queue: make
 	$(if $(STACK),,$(error say which stack: make redrive STACK=sglang-collector))$(PYTHON) -m local.redrive "$$STACK"
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
-	$(foreach file,functions/requirements tests/requirements tests/requirements-tools tests/requirements-checkov,\
+	$(foreach file,functions/requirements tests/requirements tests/requirements-tools tests/requirements-checkov \
+		tests/requirements-schemathesis tests/requirements-audit,\
 		UV_CUSTOM_COMPILE_COMMAND='make requirements' $(COMPILE) $(UPGRADE) $(file).in --output-file=$(file).txt &&) true
 
 $(DEVELOPMENT) $(RUNTIME): REQUIREMENTS = tests/requirements.txt
 $(TOOLS): REQUIREMENTS = tests/requirements-tools.txt
 $(CHECKOV): REQUIREMENTS = tests/requirements-checkov.txt
+$(SCHEMATHESIS): REQUIREMENTS = tests/requirements-schemathesis.txt
+$(AUDIT): REQUIREMENTS = tests/requirements-audit.txt
 $(RUNTIME): override PYTHON3 = $(or $(shell $(MAKE) --silent -C functions runtime-python),$(error the functions need python3.13: none is here))
-$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV)):
+$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV) $(SCHEMATHESIS) $(AUDIT)):
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "too old: make PYTHON3=python3.13, say")'
 	@echo "Setting up $(@D), once: a minute or so."
 	rm -rf $(@D)

@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 import collector.dynamodb
-from collector import batches, connections, members, messages, pages, pipeline
+from collector import batches, connections, members, messages, pages, pipeline, secrets
 from faulty_dynamodb import FaultyDynamoDb
 from local.aws import TABLE_PROPERTIES, EmbeddedAws
 from local.template import Template
@@ -94,6 +94,7 @@ def forget_clients() -> None:
     batches.client.cache_clear()
     pages.forget()
     members.forget()
+    secrets.forget()
 
 
 @pytest.fixture(scope="session")

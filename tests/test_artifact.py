@@ -184,7 +184,28 @@ def test_sams_own_configuration_names_the_architecture(tmp_path):
     assert "--platform=manylinux2014_aarch64" in planned.stdout
 
 
-@pytest.mark.parametrize("name", ["functions/requirements", "tests/requirements", "tests/requirements-tools"])
+def test_a_package_that_is_not_the_one_that_was_pinned_ends_the_build(functions, runtime_python, tmp_path):
+    tampered = shutil.copytree(functions, tmp_path / "functions")
+    file = tampered / "requirements.txt"
+    file.write_text(re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{64 * '0'}", file.read_text()))
+    refused = make(tampered, "build-Api", f"ARTIFACTS_DIR={tmp_path}/built/Api", "ARCHITECTURE=x86_64")
+    if "Retrying" in refused.stderr:
+        pytest.skip("the packages cannot be fetched here")
+    assert refused.returncode == 2
+    assert "DO NOT MATCH THE HASHES" in refused.stderr
+    assert not (tmp_path / "built/Api").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "functions/requirements",
+        "tests/requirements",
+        "tests/requirements-tools",
+        "tests/requirements-schemathesis",
+        "tests/requirements-audit",
+    ],
+)
 def test_every_requirement_is_pinned_with_hashes_and_names_no_registry(name):
     text = (ROOT / f"{name}.txt").read_text()
     requirements = [line for line in text.splitlines() if line[0] not in "# "]

@@ -59,7 +59,8 @@ def page_server():
 @pytest.fixture(scope="module")
 def variables(aws, page_server):
     """What a laptop changes in the variables that the template declares."""
-    return aws.environment() | {"ALLOW_LOOPBACK": "true", "ALLOWED_PORTS": page_server.partition(":")[2]}
+    opened = {"ALLOW_LOOPBACK": "true", "ALLOW_ENDPOINT_QUERY": "true", "ALLOWED_PORTS": page_server.partition(":")[2]}
+    return aws.environment() | opened
 
 
 @pytest.fixture(scope="module")

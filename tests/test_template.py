@@ -9,7 +9,7 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import batches, fleet, item, members, pages, pipeline, policy, registry, scrape, store
+from collector import item, pipeline, policy, scrape
 from collector.thresholds import DEFAULT
 from handlers import api, worker
 
@@ -23,6 +23,14 @@ NOT_OUR_OWN = {
     "RES_OPTIONS",
 }
 LAPTOP_ONLY = {"ENABLE_DOCS"}
+KEY_OR_NONE = {"!If": ["HasKey", {"!Ref": "KmsKeyArn"}, {"!Ref": "AWS::NoValue"}]}
+ENCRYPTION = {
+    "!If": [
+        "HasKey",
+        {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"!Ref": "KmsKeyArn"}},
+        {"SSEEnabled": False},
+    ]
+}
 
 
 class Template(yaml.SafeLoader):
@@ -180,72 +188,46 @@ def test_the_function_outlives_the_longest_scrape_and_answers_before_the_api_han
     assert LONGEST_SCRAPE + api.BEFORE_THE_SCRAPE_SECONDS + pipeline.WRITE_SECONDS + 1 < API["Timeout"] < 30
 
 
-def calls(module):
-    """What a module asks of its table."""
-    return set(re.findall(r"client\(\)\.(\w+)\b(?!\.)", Path(module.__file__).read_text()))
-
-
-def actions(*calls):
-    return sorted("dynamodb:" + "".join(word.title() for word in call.split("_")) for call in calls)
-
-
-# What each asks of the store.
-API_CALLS = {"batch_get_item", "batch_write_item", "query"}
-WORKER_CALLS = {"batch_get_item", "batch_write_item", "put_item", "query"}
-SHAPES_CALLS = {"batch_get_item", "put_item", "update_item"}
-
-
-def test_the_store_makes_no_other_calls_than_the_roles_allow():
-    assert calls(store) | calls(batches) == API_CALLS | WORKER_CALLS
-    assert calls(pages) | {"batch_get_item", "put_item"} == SHAPES_CALLS
-
-
-def test_the_role_of_the_api_may_write_its_log_and_a_scrape_read_back_and_keep_the_registry():
-    assert granted(*RESOURCES["ApiRole"]["Policies"]) == [
-        ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "ApiLogs.Arn"}),
-        ("Allow", actions(*API_CALLS), {"!GetAtt": "Snapshots.Arn"}),
-        ("Allow", actions(*SHAPES_CALLS), {"!GetAtt": "Shapes.Arn"}),
-        ("Allow", actions(*calls(registry)), {"!GetAtt": "Targets.Arn"}),
-        ("Allow", "dynamodb:Query", {"!GetAtt": "Targets.Arn"}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("role", "partitions"),
-    [
-        pytest.param("ApiRole", [registry.PARTITION, members.PARTITION], id="the-registry-and-the-view"),
-        pytest.param("WorkerRole", [members.PARTITION], id="the-view-alone"),
-    ],
-)
-def test_a_role_may_touch_its_part_of_the_targets_table_and_nothing_else_of_it(role, partitions):
-    conditions = [
-        statement["Condition"]
-        for policy in RESOURCES[role]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
-        if statement["Resource"] == {"!GetAtt": "Targets.Arn"}
-    ]
-    assert conditions == [{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [each]}} for each in partitions]
-
-
-def test_the_fleet_view_is_written_and_read_by_no_other_calls_than_the_roles_allow():
-    assert calls(fleet) == {"put_item", "query"}
-
-
-def test_the_role_of_the_worker_may_read_and_write_scrapes_and_take_from_the_queue():
-    assert granted(*RESOURCES["WorkerRole"]["Policies"]) == [
-        ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"], {"!GetAtt": "WorkerLogs.Arn"}),
-        ("Allow", actions(*WORKER_CALLS), {"!GetAtt": "Snapshots.Arn"}),
-        ("Allow", actions(*SHAPES_CALLS), {"!GetAtt": "Shapes.Arn"}),
-        ("Allow", actions("batch_get_item", "put_item"), {"!GetAtt": "Targets.Arn"}),
-        ("Allow", ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], {"!GetAtt": "Queue.Arn"}),
-    ]
-
-
 @pytest.mark.parametrize("name", IN_THE_VPC)
 def test_only_in_a_vpc_may_a_role_make_network_interfaces(name):
     managed = RESOURCES[f"{name}Role"]["ManagedPolicyArns"]
     assert managed == {"!If": ["InVpc", [{"!Ref": "NetworkInterfaces"}], {"!Ref": "AWS::NoValue"}]}
     assert RESOURCES[name]["VpcConfig"]["!If"][0] == "InVpc"
+
+
+def test_the_functions_that_ask_servers_may_read_secrets_under_the_prefix_alone_and_only_if_there_is_one():
+    made = TEMPLATE["Resources"]["SecretsOfTargets"]
+    assert (made["Condition"], made["Properties"]["Roles"]) == (
+        "UseSecrets",
+        [{"!Ref": "ApiRole"}, {"!Ref": "WorkerRole"}],
+    )
+    secrets, parameters, key = made["Properties"]["PolicyDocument"]["Statement"]
+    here = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s${SecretsPrefix}*"
+    for statement, action, place in (
+        (secrets, "secretsmanager:GetSecretValue", ("secretsmanager", "secret:")),
+        (parameters, "ssm:GetParameter", ("ssm", "parameter/")),
+    ):
+        assert statement == {"Effect": "Allow", "Action": action, "Resource": {"!Sub": here % place}}
+    condition, granted_then, otherwise = key["!If"]
+    assert (condition, otherwise) == ("UseSecretsKey", {"!Ref": "AWS::NoValue"})
+    assert (granted_then["Action"], granted_then["Resource"]) == ("kms:Decrypt", {"!Ref": "SecretsKeyArn"})
+    assert granted_then["Condition"]["StringEquals"].keys() == {"kms:ViaService"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "prefix"),
+    [
+        pytest.param(True, "", id="none"),
+        pytest.param(True, "sglang-collector/", id="a-word"),
+        pytest.param(True, "prod/gpu.fleet/", id="two-words"),
+        pytest.param(False, "prod", id="part-of-a-word"),
+        pytest.param(False, "/", id="slash"),
+        pytest.param(False, "*/", id="star"),
+        pytest.param(False, "${aws:username}/", id="variable"),
+    ],
+)
+def test_a_prefix_ends_with_a_whole_word(allowed, prefix):
+    assert bool(re.fullmatch(PARAMETERS["SecretsPrefix"]["AllowedPattern"], prefix)) is allowed
 
 
 def test_network_interfaces_are_for_lambda_and_not_for_the_code():
@@ -302,13 +284,80 @@ def test_a_table_has_the_codes_keys_and_expiry_and_outlives_the_stack(name, keys
             {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)
         ],
         "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
-        "SSESpecification": {"SSEEnabled": True},
+        "DeletionProtectionEnabled": {"!Ref": "DeletionProtection"},
+        "SSESpecification": ENCRYPTION,
     }
 
 
 @pytest.mark.parametrize("group", [f"{name}Logs" for name in ("Access", *FUNCTIONS)])
-def test_logs_expire(group):
+def test_logs_expire_and_are_encrypted_with_the_key_that_is_given(group):
     assert RESOURCES[group]["RetentionInDays"] == {"!Ref": "LogRetentionDays"}
+    assert RESOURCES[group]["KmsKeyId"] == KEY_OR_NONE
+
+
+@pytest.mark.parametrize(
+    ("parameter", "default"),
+    [
+        pytest.param("DeletionProtection", "true", id="tables-are-protected"),
+        pytest.param("KmsKeyArn", "", id="keys-are-those-of-aws"),
+        pytest.param("AllowEndpointQuery", "false", id="who-may-read-may-not-scrape"),
+        pytest.param("AllowPublicAddresses", "false", id="nothing-public-is-scraped"),
+        pytest.param("TrustRegisteredTargets", "false", id="the-registry-opens-nothing"),
+    ],
+)
+def test_what_is_not_said_is_the_safe_choice(parameter, default):
+    assert PARAMETERS[parameter]["Default"] == default
+
+
+@pytest.mark.parametrize(
+    ("allowed", "key"),
+    [
+        pytest.param(True, "", id="none"),
+        pytest.param(True, "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", id="key"),
+        pytest.param(True, "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd12ab34cd56ef", id="of-many-regions"),
+        pytest.param(False, "arn:aws:kms:eu-west-1:123456789012:alias/mine", id="alias"),
+        pytest.param(False, "arn:aws:kms:eu-west-1:123456789012:key/*", id="every-key"),
+        pytest.param(False, "1234abcd-12ab-34cd-56ef-1234567890ab", id="no-arn"),
+    ],
+)
+def test_a_key_is_one_key(allowed, key):
+    assert bool(re.fullmatch(PARAMETERS["KmsKeyArn"]["AllowedPattern"], key)) is allowed
+
+
+def test_the_api_is_throttled_and_open_to_no_other_sites_pages():
+    api_settings = RESOURCES["HttpApi"]
+    assert api_settings["DefaultRouteSettings"] == {
+        "ThrottlingRateLimit": {"!Ref": "ThrottleRate"},
+        "ThrottlingBurstLimit": {"!Ref": "ThrottleBurst"},
+    }
+    assert "CorsConfiguration" not in api_settings
+
+
+def test_no_text_of_a_caller_stands_in_the_access_log():
+    told = set(re.findall(r"\$context[.]([A-Za-z.]+)", RESOURCES["HttpApi"]["AccessLogSettings"]["Format"]))
+    assert told == {
+        "requestId", "requestTime", "identity.userArn", "identity.sourceIp", "routeKey", "status", "responseLength",
+        "responseLatency", "integrationErrorMessage",
+    }  # fmt: skip
+
+
+PUBLIC = {
+    "AWS::Lambda::Permission",
+    "AWS::Lambda::Url",
+    "AWS::DynamoDB::ResourcePolicy",
+    "AWS::Serverless::Api",
+    "AWS::S3::Bucket",
+}
+
+
+def test_nothing_is_public():
+    assert not PUBLIC & {made["Type"] for made in TEMPLATE["Resources"].values()}
+    for name, properties in RESOURCES.items():
+        assert "FunctionUrlConfig" not in properties
+        assert "ResourcePolicy" not in properties
+        if queues := properties.get("Queues"):
+            effects = {statement["Effect"] for statement in properties["PolicyDocument"]["Statement"]}
+            assert (len(queues), effects) == (1, {"Deny"}), name
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

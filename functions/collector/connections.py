@@ -182,9 +182,21 @@ def tls_context() -> ssl.SSLContext:
         return new_tls_context()
 
 
-@functools.cache
-def new_tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+def private_context(authorities: str) -> ssl.SSLContext | None:
+    """A context that trusts these authorities alone, in PEM, the same for the same; None where there is none in them.
+
+    It is in the pool's key, so connections that were made with others are not used.
+    """
+    with _ONE_AT_A_TIME:
+        try:
+            return new_tls_context(authorities)
+        except (ssl.SSLError, ValueError):
+            return None
+
+
+@functools.lru_cache(maxsize=64)
+def new_tls_context(authorities: str | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authorities)
     context.sslsocket_class = _TlsSocket
     context.set_alpn_protocols(["http/1.1"])
     return context

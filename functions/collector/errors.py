@@ -5,6 +5,8 @@ CollectorError
 │   ├── LateError            late                  its turn came when the next slot was due already
 │   └── BackedOffError       backed_off            the server failed several times in a row and is tried less often
 ├── PolicyError              endpoint_forbidden    the endpoint may not be fetched
+├── SecretError              secret_unavailable    the secret or the authority that it names cannot be had, or used
+│   └── SecretForbidden      secret_forbidden      it may not name it, or not send it there
 ├── ScrapeError                                    the page could not be fetched
 │   ├── DnsError             dns_failed            the name has no address
 │   ├── RefusedError         connection_refused    nothing listens there
@@ -43,6 +45,22 @@ class BackedOffError(NotAskedError):
 
 class PolicyError(CollectorError):
     code = "endpoint_forbidden"
+
+
+class SecretError(CollectorError):
+    """Names the reference, never the value."""
+
+    code = "secret_unavailable"
+
+
+class SecretForbidden(SecretError):
+    """`field` is the registration's."""
+
+    code = "secret_forbidden"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ScrapeError(CollectorError):

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
 
-from collector import backoff, batches, health, policy, scrape, store
+from collector import auth, backoff, batches, health, policy, scrape, secrets, store
 from collector.backoff import State
-from collector.errors import CollectorError, LateError, NotAskedError
+from collector.errors import CollectorError, LateError, NotAskedError, StatusError
 from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
 from collector.reading import BRIEF, WHOLE, Received, read
@@ -27,6 +27,7 @@ Result = Outcome | Unfinished
 # A server that hangs keeps one for its whole timeout, and the others go on with the rest: of 1,000 servers that take
 # 50 ms, one in twenty of which hangs, the last is asked after 0.5 s; with 64 threads it would be after 1.5 s.
 THREADS = 128
+NOT_LET_IN = {401, 403}  # what a gateway says to an old secret: the second, if it takes it for another's
 # `collect` needs it after its deadline, to write what came last, also where DynamoDB has to be asked again.
 WRITE_SECONDS = batches.PATIENCE_SECONDS + batches.CONNECT_SECONDS + batches.ANSWER_SECONDS
 
@@ -96,10 +97,32 @@ def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) ->
     try:
         if ends > deadline:
             raise OutOfTimeError("not begun: the time left was less than its timeout")
-        destination = policy.check(target.endpoint, allowed or rules(), ends)
+        judged_by = allowed or rules()
+        destination = policy.check(target.endpoint, judged_by, ends)
+        if target.auth or target.ca:
+            return Answer(target, asked_at, ask_with_secrets(target, destination, judged_by, ends))
         return Answer(target, asked_at, scrape.scrape(destination, ends))
     except Exception as error:
         return Answer(target, asked_at, error=error)
+
+
+def ask_with_secrets(
+    target: Target, destination: policy.Destination, judged_by: policy.Rules, ends: float
+) -> scrape.Page:
+    """The page of a server that wants to know who asks. Refused, it is asked once more if the secret has changed."""
+    over_http, prefix = judged_by.allow_secrets_over_http, judged_by.secrets_prefix
+    auth.check(target.auth, target.ca, target.endpoint, prefix, over_http)
+    tls = secrets.authority(target.ca, ends) if target.ca else None
+    if target.auth is None:
+        return scrape.scrape(destination, ends, tls=tls)
+    header = secrets.header(target.auth, ends)
+    try:
+        return scrape.scrape(destination, ends, header, tls)
+    except StatusError as refused:
+        header_now = secrets.renewed(target.auth, header, ends) if refused.status in NOT_LET_IN else None
+        if header_now is None:
+            raise
+    return scrape.scrape(destination, ends, header_now, tls)
 
 
 def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> Iterator[Answer]:

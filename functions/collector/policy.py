@@ -92,6 +92,9 @@ class Rules:
     allowed_host_suffixes: tuple[str, ...] = ()
     """None: every name."""
     trust_registered_targets: bool = False
+    secrets_prefix: str | None = None
+    """What the names of secrets begin with that registrations may name; None: they may name none."""
+    allow_secrets_over_http: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -106,6 +109,8 @@ class Rules:
             allowed_cidrs=_cidrs(environment.get("ALLOWED_CIDRS") or DEFAULT_CIDRS),
             allowed_host_suffixes=_suffixes(environment.get("ALLOWED_HOST_SUFFIXES") or ""),
             trust_registered_targets=_flag(environment, "TRUST_REGISTERED_TARGETS"),
+            secrets_prefix=environment.get("SECRETS_PREFIX") or None,
+            allow_secrets_over_http=_flag(environment, "ALLOW_SECRETS_OVER_HTTP"),
         )
 
     def for_registered(self) -> Self:

@@ -160,7 +160,8 @@ def _readable(model: type[AnyRegistration], items: Iterable[Item]) -> Iterator[A
             yield model.model_validate(_fields(item))
         except ValidationError as exc:
             wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors())
-            logger.error("target %s cannot be read and is left out: %s", item["sk"]["S"], wrong)
+            # Both may be any text of those hands, line feeds among it.
+            logger.error("target %.160r cannot be read and is left out: %.500r", item["sk"]["S"], wrong)
 
 
 def table_name() -> str:

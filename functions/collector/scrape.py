@@ -40,6 +40,7 @@ from collector.errors import (
     TruncatedError,
 )
 from collector.policy import Destination
+from collector.secrets import Header
 from collector.spelling import SCHEME_PORTS
 
 USER_AGENT = "sglang-collector/0.1.0"
@@ -62,8 +63,13 @@ class Page:
     duration_seconds: float
 
 
-def scrape(destination: Destination, deadline: float) -> Page:
+def scrape(
+    destination: Destination, deadline: float, header: Header | None = None, tls: ssl.SSLContext | None = None
+) -> Page:
     """Fetch the page at a destination, over a kept connection if there is one, by `deadline` (`time.monotonic()`).
+
+    `header` is said to this server alone, `tls` stands for the process's own context. A page that repeats the header's
+    secret is refused: pages are kept and shown.
 
     No redirect is followed and nothing is asked for twice, unless a kept connection turns out to be closed. The cap on
     the page, on the wire and decompressed, is MAX_PAGE_BYTES from the environment.
@@ -72,7 +78,7 @@ def scrape(destination: Destination, deadline: float) -> Page:
     """
     started = time.monotonic()
     max_page_bytes = int(os.environ.get("MAX_PAGE_BYTES") or MAX_PAGE_BYTES)
-    where, response = _ask_first_to_connect(destination, deadline)
+    where, response = _ask_first_to_connect(destination, deadline, header, tls)
     exchange = cast(Connection, response.connection).exchange
     exchange.max_bytes = MAX_HEADER_BYTES + max_page_bytes + MAX_FRAMING_BYTES
     try:
@@ -85,6 +91,8 @@ def scrape(destination: Destination, deadline: float) -> Page:
     finally:
         if response.connection:  # not given back, so not read to the end
             response.close()
+    if header and header.is_repeated_in(body):
+        raise ContentError(f"{where}: the page repeats the secret that it was asked with")
     content_type = response.headers.get("content-type", "")
     return Page(body, exchange.received_bytes, response.status, content_type, time.monotonic() - started)
 
@@ -92,7 +100,9 @@ def scrape(destination: Destination, deadline: float) -> Page:
 # Asking
 
 
-def _ask_first_to_connect(destination: Destination, deadline: float) -> tuple[str, urllib3.BaseHTTPResponse]:
+def _ask_first_to_connect(
+    destination: Destination, deadline: float, header: Header | None, tls: ssl.SSLContext | None
+) -> tuple[str, urllib3.BaseHTTPResponse]:
     """What to call the server, and its answer up to the header, from the first address that takes a connection."""
     failures: list[ScrapeError] = []
     for number, address in enumerate(destination.addresses, start=1):
@@ -103,7 +113,7 @@ def _ask_first_to_connect(destination: Destination, deadline: float) -> tuple[st
             break
         seconds = min(CONNECT_SECONDS, left if number == len(destination.addresses) else left / 2)
         try:
-            return where, _ask(destination, address, deadline, seconds)
+            return where, _ask(destination, address, deadline, seconds, header, tls)
         except NotConnectedError as exc:
             failures.append(_explain_connection(exc, where, seconds))
             failures[-1].__cause__ = exc.__cause__
@@ -112,17 +122,26 @@ def _ask_first_to_connect(destination: Destination, deadline: float) -> tuple[st
     raise failures[0]
 
 
-def _ask(destination: Destination, address: str, deadline: float, connect_seconds: float) -> urllib3.BaseHTTPResponse:
+def _ask(
+    destination: Destination,
+    address: str,
+    deadline: float,
+    connect_seconds: float,
+    header: Header | None,
+    tls: ssl.SSLContext | None,
+) -> urllib3.BaseHTTPResponse:
     scheme, host, port = destination.scheme, _bracketed(destination.host), destination.port
-    tls = {"ssl_context": tls_context()} if scheme == "https" else {}
+    context = {"ssl_context": tls or tls_context()} if scheme == "https" else {}
     # The name is in the pool's key: a kept connection is for the address and the name that were checked together
-    pool = POOLS.connection_from_host(address, port, scheme, {"server_hostname": destination.host, **tls})
+    pool = POOLS.connection_from_host(address, port, scheme, {"server_hostname": destination.host, **context})
     headers = {
         "Host": host if port == SCHEME_PORTS[scheme] else f"{host}:{port}",
         "User-Agent": USER_AGENT,
         "Accept": "text/plain;version=0.0.4",  # asked for OpenMetrics, SGLang may write its names with underscores
         "Accept-Encoding": "gzip",
     }
+    if header:
+        headers[header.name] = header.value
     while True:
         left = max(0.001, deadline - time.monotonic())
         try:

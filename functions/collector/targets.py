@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 
+from collector.auth import Auth, Reference
 from collector.engines import ENGINES
 from collector.thresholds import DEFAULT, Thresholds
 
@@ -39,7 +40,11 @@ RetentionDays = Annotated[int, Field(ge=1, le=3650, description="Days until a sc
 Labels = Annotated[
     dict[
         Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")],
-        Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")],
+        # Nothing that moves a terminal's cursor, ends a line, or turns the direction of what follows.
+        Annotated[
+            str,
+            Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"),
+        ],
     ],
     Field(
         max_length=16, description="Words of the operator's own, kept with every scrape.", examples=[{"team": "search"}]
@@ -90,6 +95,8 @@ class Target(Model):
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
     thresholds: OwnThresholds = {}
+    auth: Auth | None = None
+    ca: Reference | None = None
 
     @property
     def key(self) -> Key:
@@ -114,6 +121,10 @@ class Settings(Model):
     retention_days: RetentionDays | None = Field(None, description="None: as long as any other.")
     labels: Labels = {}
     thresholds: OwnThresholds = {}
+    auth: Auth | None = Field(None, description="None: the server asks nobody who comes.")
+    ca: Reference | None = Field(
+        None, description="The authorities of an https endpoint, in PEM. None: those that everybody trusts."
+    )
     enabled: bool = Field(True, description="Whether it is collected; one that is not keeps its place and history.")
 
     @field_validator("timeout_seconds")
@@ -123,6 +134,13 @@ class Settings(Model):
         if interval is not None and seconds >= interval:
             raise ValueError(f"{seconds:g} s is not less than the interval, {interval} s")
         return seconds
+
+    @field_validator("ca")
+    @classmethod
+    def _for_https(cls, ca: str | None, info: ValidationInfo) -> str | None:
+        if ca is not None and not info.data.get("endpoint", "https:").lower().startswith("https:"):
+            raise ValueError("an endpoint without https shows no certificate")
+        return ca
 
 
 class Registration(Settings, Named):

@@ -22,9 +22,20 @@ class ErrorAnswer(BaseModel):
     correlation_id: str | None = Field(None, description="What to look for in the log.")
 
 
-def documented(status: int, description: str, model: type[BaseModel]) -> dict[int, Any]:
-    """An answer for the OpenAPI document."""
-    return {status: {"description": description, "content": {content_types.APPLICATION_JSON: {"model": model}}}}
+def documented(status: int, description: str, model: Any, **headers: str) -> dict[int, Any]:
+    """An answer for the OpenAPI document: its body's model, or several; and what its headers say, by their names."""
+    return {
+        status: {
+            "description": description,
+            "headers": {name.replace("_", "-"): header(words) for name, words in headers.items()},
+            "content": {content_types.APPLICATION_JSON: {"model": model}},
+        }
+    }
+
+
+def header(words: str) -> dict[str, Any]:
+    """A header for the OpenAPI document."""
+    return {"description": words, "schema": {"type": "string"}}
 
 
 INVALID = documented(422, "A field of the request is wrong.", ErrorAnswer)

@@ -5,6 +5,8 @@ with `success: false`; a caller's mistake is 422 with the field named; our own f
 internals.
 """
 
+import base64
+import json
 import os
 import time
 from datetime import UTC, datetime
@@ -36,6 +38,8 @@ from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refus
 
 VERSION = "0.1.0"
 BEFORE_THE_SCRAPE_SECONDS = 1.0
+ON_A_LAPTOP = os.environ.get("ENABLE_DOCS") == "true"
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 logger = Logger()
 metrics = Metrics()
@@ -68,6 +72,7 @@ class OwnHealth(BaseModel):
 
 COLLECTED = documented(200, "What came of the scrape, success or failure.", CollectionResponse)
 FORBIDDEN = documented(403, "Policy forbids the endpoint.", CollectionResponse)
+QUERY_OFF = documented(403, "Policy forbids the endpoint, or that a query names one.", CollectionResponse | ErrorAnswer)
 NOT_FOUND = documented(404, "Nothing is stored under that name.", ErrorAnswer)
 
 
@@ -83,7 +88,7 @@ def collect(engine: Annotated[Engine, Path()], request: CollectRequest, raw: Wit
 @app.get(
     "/api/v1/metrics/<engine>/<instance_id>",
     summary="The newest stored scrape; with an endpoint, a new one",
-    responses=COLLECTED | FORBIDDEN | INVALID | NOT_FOUND,
+    responses=COLLECTED | QUERY_OFF | INVALID | NOT_FOUND,
 )
 def read_metrics(
     engine: Annotated[Engine, Path()],
@@ -118,10 +123,12 @@ def own_health() -> OwnHealth:
 
 @app.get("/openapi.json", include_in_schema=False)
 def openapi() -> Response[str]:
-    return reply(200, app.get_openapi_json_schema(title="sglang-collector", version=VERSION))
+    from handlers.document import document  # it is seldom asked for, and a cold start has no time for it
+
+    return reply(200, json.dumps(document(app, VERSION, signed=not ON_A_LAPTOP)))
 
 
-if os.environ.get("ENABLE_DOCS") == "true":  # a laptop's; behind IAM no browser can open it
+if ON_A_LAPTOP:  # behind IAM no browser can open it
     app.enable_swagger(path="/docs", title="sglang-collector", version=VERSION)
 
 
@@ -137,6 +144,16 @@ def invalid(error: RequestValidationError) -> Response[str]:
 @app.exception_handler(RequestUnsupportedContentType)
 def unsupported(error: RequestUnsupportedContentType) -> Response[str]:
     return refuse(415, "unsupported_content_type", "the body has to be application/json")
+
+
+@app.exception_handler(UnicodeDecodeError)
+def not_text(error: UnicodeDecodeError) -> Response[str]:
+    """API Gateway hands on what is not UTF-8 in base64; Powertools does not expect that. Any other is a bug of ours."""
+    event = app.current_event
+    if event.is_base64_encoded and event.body and error.object == base64.b64decode(event.body):
+        return refuse_fields("invalid_request", [FieldError(field="body", message="it is not UTF-8")])
+    fault: Response[str] = our_fault(error)
+    return fault
 
 
 @app.not_found
@@ -156,18 +173,29 @@ def our_fault(error: Exception) -> Response[str]:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway event, payload 2.0."""
     metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
-    return app.resolve(event, context)
+    return app.resolve(_without_forms(event), context)
+
+
+def _without_forms(event: dict[str, Any]) -> dict[str, Any]:
+    """Powertools reads forms too, and fails over one without a boundary; a type that it does not know it refuses."""
+    headers = event.get("headers") or {}
+    if headers.get("content-type", "").strip().lower().startswith(FORMS):
+        return event | {"headers": headers | {"content-type": "form"}}
+    return event
 
 
 def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str]:
+    registered = registry.registered_at(request.instance_id, request.endpoint)
     target = Target(
         instance_id=request.instance_id,
         engine=engine,
         endpoint=request.endpoint,
         timeout_seconds=request.timeout,
         slot_ms=time.time_ns() // 1_000_000,
+        auth=registered and registered.auth,
+        ca=registered and registered.ca,
     )
-    allowed = registry.rules_for(request.instance_id, request.endpoint)
+    allowed = pipeline.rules().for_registered() if registered else pipeline.rules()
     [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS, allowed)
     if isinstance(outcome, Unfinished):
         raise outcome.reason

@@ -21,7 +21,7 @@ from collector.response import ANSWER_BYTES_AT_MOST, bytes_in_answer
 from collector.rows import ROW_FIELDS, scraped_at_ms
 from collector.targets import Engine, InstanceId
 from collector.timespan import iso, next_second_ms, read_moment
-from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
+from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, header, refuse, refuse_fields, reply
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 
@@ -48,8 +48,21 @@ class History(BaseModel):
     next_cursor: str | None = Field(description="For the next part; null at the end.")
 
 
-HISTORY = documented(200, "Rows; as `text/csv` where `Accept` says so, with the cursor in `X-Next-Cursor`.", History)
-PAGE = {200: {"description": "The page.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+TEXT = {"schema": {"type": "string"}}
+HISTORY = documented(
+    200, "Rows; as `text/csv` where `Accept` says so.", History, X_Next_Cursor="`next_cursor`, where the rows are CSV."
+)
+HISTORY[200]["content"][sheet.MEDIA_TYPE] = TEXT
+PAGE = {
+    200: {
+        "description": "The page.",
+        "headers": {
+            "X-Scraped-At": header("When it was scraped."),
+            "Content-Encoding": header("`gzip`, where the page would not fit otherwise and `Accept-Encoding` has it."),
+        },
+        "content": {"text/plain": TEXT},
+    }
+}
 NOT_FOUND = documented(404, "Nothing of the kind is stored, or it cannot be read any more.", ErrorAnswer)
 
 

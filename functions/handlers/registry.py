@@ -6,7 +6,7 @@ there already is answered as done (RFC 9110, 13.1.1), so a request whose answer 
 
 import base64
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
@@ -14,8 +14,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from pydantic import AfterValidator, BaseModel, TypeAdapter
 
-from collector import pipeline, policy, registry
-from collector.errors import PolicyError
+from collector import auth, pipeline, policy, registry
+from collector.errors import PolicyError, SecretForbidden
 from collector.registry import VersionConflict
 from collector.targets import InstanceId, Registered, Registration, Settings
 from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
@@ -62,11 +62,14 @@ class TargetList(BaseModel):
     cursor: str | None
 
 
-REGISTERED = documented(200, "The target as it is registered.", Registered)
-CREATED = documented(201, "The target is registered now.", Registered)
-DELETED = {204: {"description": "It is registered no more."}}
+ETAG = "The version that is there, for `If-Match`."
+REGISTERED = documented(200, "The target as it is registered.", Registered, ETag=ETAG)
+CREATED = documented(201, "The target is registered now.", Registered, ETag=ETAG)
+DELETED: dict[int, Any] = {204: {"description": "It is registered no more.", "content": {}}}
 NOT_FOUND = documented(404, "No such target is registered.", ErrorAnswer)
-CONFLICT = documented(412, "The target is not at the version that was to be replaced.", ErrorAnswer)
+CONFLICT = documented(
+    412, "The target is not at the version that was to be replaced.", ErrorAnswer, ETag=f"{ETAG} None: no target is."
+)
 UNCONDITIONAL = documented(428, "`If-Match` is missing.", ErrorAnswer)
 
 
@@ -93,10 +96,15 @@ def read_target(instance_id: Annotated[InstanceId, Path()]) -> Response[str]:
 def put_target(
     instance_id: Annotated[InstanceId, Path()], settings: Settings, if_match: IfMatch = None
 ) -> Response[str]:
+    rules = pipeline.rules().for_registered()
+    over_http, prefix = rules.allow_secrets_over_http, rules.secrets_prefix
     try:
-        policy.inspect(settings.endpoint, pipeline.rules().for_registered())
+        policy.inspect(settings.endpoint, rules)
+        auth.check(settings.auth, settings.ca, settings.endpoint, prefix, over_http)
     except PolicyError as error:
         return refuse_fields(error.code, [FieldError(field="body.endpoint", message=str(error))])
+    except SecretForbidden as error:
+        return refuse_fields(error.code, [FieldError(field=f"body.{error.field}", message=str(error))])
     registration = Registration(instance_id=instance_id, **settings.model_dump())
     now = datetime.now(UTC)
     try:
@@ -123,17 +131,16 @@ def delete_target(instance_id: Annotated[InstanceId, Path()], if_match: IfMatch 
     except VersionConflict as conflict:
         return _conflict(conflict) if conflict.current else _not_registered(instance_id)
     logger.info("target deleted", instance_id=instance_id, by=_caller())
-    return reply(204, "")
+    return Response(204, body="")
 
 
-def rules_for(instance_id: str, endpoint: str) -> policy.Rules:
-    """Where a caller may send us who names both: a registered target's own endpoint goes by the registry's rules."""
+def registered_at(instance_id: str, endpoint: str) -> Registered | None:
+    """The registration that a caller means who names both. It goes by the registry's rules, and with its secrets."""
     rules = pipeline.rules()
-    if rules.trust_registered_targets:  # nothing else differs, so nothing else is worth the read
-        registered = registry.read(instance_id)
-        if registered and registered.endpoint == endpoint:
-            return rules.for_registered()
-    return rules
+    if not (rules.trust_registered_targets or rules.secrets_prefix):
+        return None  # nothing else differs, so nothing else is worth the read
+    registered = registry.read(instance_id)
+    return registered if registered and registered.endpoint == endpoint else None
 
 
 def _version(instance_id: str, if_match: str) -> int:

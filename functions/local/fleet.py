@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from collector import policy
-from collector.errors import PolicyError
+from collector import auth, policy
+from collector.errors import PolicyError, SecretForbidden
 from collector.targets import Model, Registered, Registration, Settings
 
 
@@ -67,11 +67,16 @@ def read_fleet(path: Path, rules: policy.Rules) -> list[Registration]:
         try:
             registration = Registration.model_validate(_with_defaults(entry, fleet.defaults))
             policy.inspect(registration.endpoint, rules)
+            over_http, prefix = rules.allow_secrets_over_http, rules.secrets_prefix
+            auth.check(registration.auth, registration.ca, registration.endpoint, prefix, over_http)
         except ValidationError as exc:
             lines += [f"{name}: {line}" for line in _wrong(exc)]
             continue
         except PolicyError as exc:
             lines.append(f"{name}: endpoint: {exc}")
+            continue
+        except SecretForbidden as exc:  # it names the field
+            lines.append(f"{name}: {exc}")
             continue
         first = first_places.setdefault(registration.instance_id, place)
         if first != place:

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from local.template import ROOT, Template
 # What differs on a laptop. The scraper may go wherever its user could go with curl.
 NETWORK = {"ALLOW_LOOPBACK": "true", "ALLOW_PUBLIC_ADDRESSES": "true", "ALLOWED_PORTS": "1-65535"}
 LAPTOP = {
-    **NETWORK,
+    "ALLOW_ENDPOINT_QUERY": "true",  # nobody signs here, so there is no policy that it could get around
     "ENABLE_DOCS": "true",
     "POWERTOOLS_LOG_LEVEL": "ERROR",
     "POWERTOOLS_METRICS_DISABLED": "true",
@@ -48,9 +48,10 @@ class Context:
 
 
 @contextmanager
-def api_function() -> Iterator[tuple[Invoke, EmbeddedAws]]:
+def api_function(network: Mapping[str, str] = NETWORK) -> Iterator[tuple[Invoke, EmbeddedAws]]:
     """The function, and the AWS that it stores in, for as long as the `with` block lasts.
 
+    `network` are the variables that say where it may go; they take the place of the template's.
     Changes this process's environment for good: what the handler reads it reads once. Raises EmbeddedAwsError.
     """
     template = Template()
@@ -58,7 +59,8 @@ def api_function() -> Iterator[tuple[Invoke, EmbeddedAws]]:
     with EmbeddedAws() as aws:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
-        for name, value in {**properties["Environment"]["Variables"], **aws.environment(), **LAPTOP}.items():
+        variables = properties["Environment"]["Variables"]
+        for name, value in {**variables, **aws.environment(), **LAPTOP, **network}.items():
             os.environ[name] = str(value)
 
         from handlers.api import handler  # while the embedded AWS starts

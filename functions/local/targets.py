@@ -24,7 +24,9 @@ AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
 AT_ONCE = 8
 PAGE = 1000
 # Where only a table is named, nobody says what its stack may scrape.
-OPEN = policy.Rules(allow_loopback=True, trust_registered_targets=True).for_registered()
+OPEN = policy.Rules(
+    allow_loopback=True, trust_registered_targets=True, secrets_prefix="", allow_secrets_over_http=True
+).for_registered()
 
 Step = Callable[[], object]
 
@@ -77,6 +79,8 @@ def find(stack: str) -> tuple[str, policy.Rules]:
             "ALLOWED_CIDRS": parameters.get("AllowedCidrs", ""),
             "ALLOWED_HOST_SUFFIXES": parameters.get("AllowedHostSuffixes", ""),
             "TRUST_REGISTERED_TARGETS": parameters.get("TrustRegisteredTargets", ""),
+            "SECRETS_PREFIX": parameters.get("SecretsPrefix", ""),
+            "ALLOW_SECRETS_OVER_HTTP": parameters.get("AllowSecretsOverHttp", ""),
         }
     )
     return outputs["TargetsTable"], rules.for_registered()

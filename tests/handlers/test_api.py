@@ -1,12 +1,14 @@
 """The API as a function of API Gateway's events, against servers on loopback and a table."""
 
+import base64
 import json
 import time
+from copy import deepcopy
 from datetime import UTC, datetime
 
 import boto3
 import pytest
-from calls import EVENTS, call
+from calls import CONTEXT, EVENTS, call
 
 from collector import pipeline, registry, store
 from collector.engines import ENGINES
@@ -251,8 +253,17 @@ def test_a_body_that_is_no_json_object_is_422(body):
     assert (status, answer["error_code"]) == (422, "invalid_request")
 
 
-def test_a_body_of_another_type_is_415():
-    status, answer = call("collect", body="<x/>", headers={"content-type": "application/xml"}.items())
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",  # without a boundary: Powertools fails over it
+        "Multipart/Form-Data; boundary=x",
+    ],
+)
+def test_a_body_of_another_type_is_415(content_type):
+    status, answer = call("collect", body="<x/>", headers={"content-type": content_type})
     assert (status, answer["error_code"]) == (415, "unsupported_content_type")
 
 
@@ -270,6 +281,12 @@ def test_a_wrong_part_of_the_path_is_422_and_named(path, field):
 def test_another_route_is_404(path):
     status, answer = call("health", path=path)
     assert (status, answer["error_code"]) == (404, "no_such_route")
+
+
+def test_a_body_that_is_not_text_is_422():
+    event = deepcopy(EVENTS["collect"]) | {"body": base64.b64encode(b'{"\xff').decode(), "isBase64Encoded": True}
+    answer = api.handler(event, CONTEXT)
+    assert (answer["statusCode"], json.loads(answer["body"])["fields"][0]["field"]) == (422, "body")
 
 
 def test_our_own_fault_is_500_with_a_correlation_id_and_no_internals(serve):

@@ -17,6 +17,8 @@ DEFAULTS = {
     "retention_days": None,
     "labels": {},
     "thresholds": {},
+    "auth": None,
+    "ca": None,
     "enabled": True,
 }
 
@@ -95,6 +97,12 @@ def test_a_target_is_deleted_and_can_be_registered_anew():
     assert delete(if_match='"1"') == (204, None, None)
     assert read()[0] == 404
     assert put()[0] == 201
+
+
+def test_the_answer_to_a_deletion_says_no_type_of_a_body_that_is_not_there():
+    put()
+    answer = ask("targets-delete", path="/api/v1/targets/sglang-001", headers={"if-match": "*"})
+    assert (answer["statusCode"], answer["body"], answer["headers"].get("Content-Type")) == (204, "", None)
 
 
 def test_a_target_is_deleted_whatever_its_version():

@@ -125,6 +125,16 @@ class TestServe:
     def api(self, start):
         return Api(start("serve", PORT="0", SIMULATOR_PORT="0"))
 
+    def test_a_method_that_no_route_has_is_404_as_in_aws(self, api):
+        for method in ("TRACE", "QUERY"):
+            answer, body = api.ask(method, "/api/v1/health")
+            assert (answer.status, json.loads(body)["error_code"]) == (404, "no_such_route")
+
+    def test_its_document_asks_for_no_signature(self, api):
+        answer, body = api.ask("GET", "/openapi.json")
+        assert answer.status == 200
+        assert "security" not in json.loads(body)
+
     def test_the_lines_that_it_greets_with_work(self, start, free_port):
         api = Api(start("serve", "--port=0", f"--simulator-port={free_port}"))
         body = re.search(r"-d '(.*)'$", api.welcome, re.MULTILINE)[1]

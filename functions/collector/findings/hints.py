@@ -125,6 +125,8 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "endpoint_forbidden": {
         "": "See ALLOWED_PORTS, ALLOWED_CIDRS, ALLOWED_HOST_SUFFIXES, ALLOW_PUBLIC_ADDRESSES and what is never allowed."
     },
+    "secret_unavailable": {"": "Check the name, the role's permissions, and the VPC endpoint of its service."},
+    "secret_forbidden": {"": "See SECRETS_PREFIX and ALLOW_SECRETS_OVER_HTTP."},
     "stale": {"": "Look at the collector: its schedule, its queue, and the target's registration."},
     "dns_failed": {"": "Check the name in the endpoint, and the resolver of the collector's VPC."},
     "connection_refused": {

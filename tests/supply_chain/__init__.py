@@ -1,0 +1,1 @@
+"""What the functions are made of: under which licences, and whether any of it is known to be vulnerable."""
