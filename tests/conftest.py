@@ -99,8 +99,8 @@ def forget_clients() -> None:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[EmbeddedAws]:
-    """An AWS of its own process, with the template's tables."""
-    with EmbeddedAws() as embedded:
+    """An AWS of its own process, with the template's tables and where secrets are kept."""
+    with EmbeddedAws(("dynamodb", "sqs", "secretsmanager", "ssm")) as embedded:
         embedded.create_tables(Template())
         yield embedded
 

@@ -19,6 +19,7 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
     "AWS::StackName": "stack",
+    "AWS::URLSuffix": "amazonaws.com",
 }
 ARNS = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}",
@@ -101,14 +102,20 @@ class Deployment:
         self._parameters = {name: each["Default"] for name, each in TEMPLATE["Parameters"].items()} | parameters
 
     def of_role(self, name: str) -> list[Statement]:
-        """What a role may do, by its own policies and by those of the template that are attached to it."""
+        """What a role may do, by its own policies, by those it names and by those that name it."""
         role = TEMPLATE["Resources"][name]["Properties"]
         own = self._resolve(role["Policies"])
-        attached = self._resolve(role.get("ManagedPolicyArns", [])) or []
+        attached = [*(self._resolve(role.get("ManagedPolicyArns", [])) or []), *self._attached_by_themselves(name)]
         documents = [policy["PolicyDocument"] for policy in own]
         return [one for document in documents for one in self._statements(document)] + [
             one for policy in attached for one in self.of_managed(policy)
         ]
+
+    def _attached_by_themselves(self, role: str) -> Iterator[str]:
+        for name, made in TEMPLATE["Resources"].items():
+            named = made["Type"] == "AWS::IAM::ManagedPolicy" and {"!Ref": role} in made["Properties"].get("Roles", [])
+            if named and self._is(TEMPLATE["Conditions"][made["Condition"]]):
+                yield name
 
     def of_managed(self, name: str) -> list[Statement]:
         return self._statements(self._resolve(TEMPLATE["Resources"][name]["Properties"]["PolicyDocument"]))

@@ -9,11 +9,16 @@ from typing import Any
 import boto3
 from botocore.model import OperationModel
 
-from iam import Request, arn
+from iam import ACCOUNT, REGION, Request, arn
 from test_template import RESOURCES
 
 # The operations that IAM knows by another name.
 ACTIONS = {"sqs:SendMessageBatch": "sqs:SendMessage"}
+# What has a name of its own, by the parameter that says it. A secret's ARN ends in six characters of AWS's.
+NAMED = {
+    "SecretId": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{{}}-1a2B3c",
+    "Name": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{{}}",
+}
 TABLES = {"Snapshots": "SNAPSHOTS_TABLE", "Shapes": "SHAPES_TABLE", "Targets": "TARGETS_TABLE"}
 PARTITION_KEYS = {name: RESOURCES[name]["KeySchema"][0]["AttributeName"] for name in TABLES}
 EVENT = "provide-client-params"
@@ -55,6 +60,9 @@ def requests(model: OperationModel, params: dict[str, Any]) -> Iterator[Request]
     if "QueueUrl" in params:
         assert params["QueueUrl"] == os.environ["QUEUE_URL"]
         yield Request.of(action, arn("Queue"))
+        return
+    for parameter in NAMED.keys() & params.keys():
+        yield Request.of(action, NAMED[parameter].format(params[parameter]))
         return
     logical = {os.environ[variable]: name for name, variable in TABLES.items()}
     for table in params.get("RequestItems", {params.get("TableName"): None}):

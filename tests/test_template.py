@@ -195,25 +195,6 @@ def test_only_in_a_vpc_may_a_role_make_network_interfaces(name):
     assert RESOURCES[name]["VpcConfig"]["!If"][0] == "InVpc"
 
 
-def test_the_functions_that_ask_servers_may_read_secrets_under_the_prefix_alone_and_only_if_there_is_one():
-    made = TEMPLATE["Resources"]["SecretsOfTargets"]
-    assert (made["Condition"], made["Properties"]["Roles"]) == (
-        "UseSecrets",
-        [{"!Ref": "ApiRole"}, {"!Ref": "WorkerRole"}],
-    )
-    secrets, parameters, key = made["Properties"]["PolicyDocument"]["Statement"]
-    here = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s${SecretsPrefix}*"
-    for statement, action, place in (
-        (secrets, "secretsmanager:GetSecretValue", ("secretsmanager", "secret:")),
-        (parameters, "ssm:GetParameter", ("ssm", "parameter/")),
-    ):
-        assert statement == {"Effect": "Allow", "Action": action, "Resource": {"!Sub": here % place}}
-    condition, granted_then, otherwise = key["!If"]
-    assert (condition, otherwise) == ("UseSecretsKey", {"!Ref": "AWS::NoValue"})
-    assert (granted_then["Action"], granted_then["Resource"]) == ("kms:Decrypt", {"!Ref": "SecretsKeyArn"})
-    assert granted_then["Condition"]["StringEquals"].keys() == {"kms:ViaService"}
-
-
 @pytest.mark.parametrize(
     ("allowed", "prefix"),
     [

@@ -9,10 +9,11 @@ import re
 import time
 from itertools import chain
 
+import boto3
 import pytest
 from calls import EVENTS, ask
 
-from collector import members, pages, slots, ticks
+from collector import members, pages, secrets, slots, ticks
 from faulty_dynamodb import THROTTLED, answer_lost, half
 from handlers import schedule, worker
 from iam import ACCOUNT, REGION, Deployment, Request, allows, arn
@@ -25,15 +26,23 @@ from support import PAGES, target
 from test_template import API, FUNCTIONS, IN_THE_VPC, RESOURCES, loaded
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SECRETS = {"SecretsPrefix": "fleet/"}
+SECRETS_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/4321abcd-12ab-34cd-56ef-1234567890ab"
 DEPLOYMENTS = [
     pytest.param({}, id="as-by-default"),
     pytest.param({"KmsKeyArn": KEY}, id="with-a-key"),
     pytest.param({"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}, id="in-a-vpc"),
     pytest.param({"KmsKeyArn": KEY, "SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}, id="with-a-key-in-a-vpc"),
+    pytest.param(SECRETS, id="with-secrets"),
+    pytest.param(SECRETS | {"SecretsKeyArn": SECRETS_KEY, "KmsKeyArn": KEY}, id="with-secrets-and-keys"),
 ]
 LOADED = (PAGES / "sglang-0.5.23-load.prom").read_bytes()
 OTHER = (PAGES / "vllm-0.33.0-dp2.prom").read_bytes()
 ID = "sglang-001"
+AUTHS = {
+    "asks-for-a-secret": {"type": "bearer", "secret": "fleet/token"},
+    "asks-for-a-parameter": {"type": "bearer", "secret": "ssm:/fleet/token"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +60,9 @@ def calls(repertoire, request):
 
 
 @pytest.fixture
-def seen(start_queue, dynamodb, on_a_laptop, monkeypatch):
+def seen(aws, start_queue, dynamodb, on_a_laptop, monkeypatch):
     queue = start_queue()
+    plant(aws, monkeypatch)
     with (
         Recorder() as recorder,
         Server(keeps_alive(whole(LOADED))) as server,
@@ -61,6 +71,16 @@ def seen(start_queue, dynamodb, on_a_laptop, monkeypatch):
         request_everything(recorder, server, monkeypatch)
         tick_and_collect(recorder, queue, server, other, dynamodb)
         return recorder.calls
+
+
+def plant(aws, monkeypatch):
+    """What targets may name, in the two services that keep it."""
+    for service in ("SECRETS_MANAGER", "SSM"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.endpoint_url)
+    monkeypatch.setenv("SECRETS_PREFIX", SECRETS["SecretsPrefix"])
+    monkeypatch.setenv("ALLOW_SECRETS_OVER_HTTP", "true")
+    boto3.client("secretsmanager").create_secret(Name="fleet/token", SecretString="of-the-fleet")
+    boto3.client("ssm").put_parameter(Name="/fleet/token", Value="of-the-fleet", Type="SecureString")
 
 
 def request_everything(recorder, server, monkeypatch):
@@ -92,6 +112,9 @@ def request_everything(recorder, server, monkeypatch):
         assert ask("targets-put", path=one, body=changed)["statusCode"] == 412
         assert ask("targets-put", path=one, body=changed, headers={"if-match": '"1"'})["statusCode"] == 200
         assert ask("targets-list", query={"limit": 1})["statusCode"] == 200
+        for name, auth in AUTHS.items():
+            assert ask("targets-put", path=f"/api/v1/targets/{name}", body=registration | {"auth": auth})
+            assert ask("collect", body=body | {"instance_id": name})["statusCode"] == 200
         assert ask("targets-read", path=one)["statusCode"] == 200
         assert ask("fleet", query={})["statusCode"] == 200
 
@@ -119,8 +142,11 @@ def tick_and_collect(recorder, queue, server, other, dynamodb):
         instance_id="first", slot_ms=now_ms, **fields | {"endpoint": f"http://127.0.0.1:{other.port}/metrics"}
     )
     once = target(instance_id="once", slot_ms=now_ms, **fields | {"interval_seconds": None, "shards": None})
+    let_in = [target(instance_id=name, slot_ms=now_ms, **fields | {"auth": auth}) for name, auth in AUTHS.items()]
+    secrets.forget()
     with recorder.by("Worker"):
-        for batch in (sent, [message(*fleet), message(late, down)], [message(*next_slot)], [message(once, first)]):
+        others = message(once, first, *let_in)
+        for batch in (sent, [message(*fleet), message(late, down)], [message(*next_slot)], [others]):
             assert worker.handler(event(*batch), WorkerContext()) == {"batchItemFailures": []}
         pages.forget()
         assert worker.handler(event(message(new)), WorkerContext()) == {"batchItemFailures": []}
@@ -149,6 +175,7 @@ def by_aws(function, *, vpc=False):
         yield from (Request.of(f"ec2:{action}", "*") for action in INTERFACES)
 
 
+BY_POWERTOOLS = ("secretsmanager:", "ssm:")
 INTERFACES = (
     "AssignPrivateIpAddresses",
     "CreateNetworkInterface",
@@ -157,27 +184,33 @@ INTERFACES = (
     "DescribeSubnets",
     "UnassignPrivateIpAddresses",
 )
-# What a service does with a table's or a queue's key, on behalf of who calls it.
+# What a service does with a key, on behalf of who calls it, and the parameter that names the key.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-WITH_THE_KEY = {
-    "dynamodb:": ("kms:Decrypt",),
-    "sqs:SendMessage": ("kms:Decrypt", "kms:GenerateDataKey"),
-    "sqs:ReceiveMessage": ("kms:Decrypt",),
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-parameter-kms-encryption.html
+WITH_A_KEY = {
+    "dynamodb:": ("KmsKeyArn", "kms:Decrypt"),
+    "sqs:": ("KmsKeyArn", "kms:Decrypt"),
+    "sqs:SendMessage": ("KmsKeyArn", "kms:GenerateDataKey"),
+    "secretsmanager:": ("SecretsKeyArn", "kms:Decrypt"),
+    "ssm:": ("SecretsKeyArn", "kms:Decrypt"),
 }
 
 
-def with_the_key(requests):
+def with_keys(requests, parameters):
     for request in requests:
-        for begins, actions in WITH_THE_KEY.items():
-            if request.action.startswith(begins):
+        for begins, (parameter, action) in WITH_A_KEY.items():
+            if request.action.startswith(begins) and parameter in parameters:
                 via = f"{request.action.partition(':')[0]}.{REGION}.amazonaws.com"
-                yield from (Request.of(action, KEY, kms__ViaService=via) for action in actions)
+                yield Request.of(action, parameters[parameter], kms__ViaService=via)
 
 
 def needed(function, calls, parameters):
-    requests = {*calls[function], *by_aws(function, vpc="SubnetIds" in parameters)}
-    return requests | ({*with_the_key(requests)} if "KmsKeyArn" in parameters else set())
+    """Without a prefix no target may name a secret, so none is asked for."""
+    own = {one for one in calls[function] if "SecretsPrefix" in parameters or not one.action.startswith(BY_POWERTOOLS)}
+    requests = {*own, *by_aws(function, vpc="SubnetIds" in parameters)}
+    return requests | {*with_keys(requests, parameters)}
 
 
 @pytest.mark.parametrize("parameters", DEPLOYMENTS)
@@ -201,13 +234,14 @@ def test_a_function_may_do_nothing_that_it_does_not(calls, function, parameters)
 @pytest.mark.parametrize("parameters", DEPLOYMENTS)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_statement_names_more_than_it_says(function, parameters):
-    """No action has a star, and no resource but what has no name beforehand: log streams and network interfaces."""
+    """No action has a star, and no resource but what has no name beforehand: log streams, interfaces and secrets."""
     for statement in Deployment(**parameters).of_role(f"{function}Role"):
         if statement.effect == "Allow":
             assert not any("*" in action for action in statement.actions)
             starred = {resource for resource in statement.resources if "*" in resource}
             of_interfaces = all(action.startswith("ec2:") for action in statement.actions)
-            assert starred <= ({"*"} if of_interfaces else {arn(f"{function}Logs")})
+            secret = {one for one in starred if one.endswith((":secret:fleet/*", ":parameter/fleet/*"))}
+            assert starred - secret <= ({"*"} if of_interfaces else {arn(f"{function}Logs")})
 
 
 def test_every_call_that_the_code_makes_is_in_the_repertoire(calls):
@@ -220,7 +254,8 @@ def test_every_call_that_the_code_makes_is_in_the_repertoire(calls):
                     called = node.value.func
                     if (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) == "client":
                         found.add("".join(word.title() for word in node.attr.split("_")))
-    seen = {request.action.partition(":")[2] for request in chain.from_iterable(calls.values())}
+    requests = [one for one in chain.from_iterable(calls.values()) if not one.action.startswith(BY_POWERTOOLS)]
+    seen = {request.action.partition(":")[2] for request in requests}
     assert found - {"Exceptions", "Meta"} == (seen - {"SendMessage"}) | {"SendMessageBatch"}
 
 
@@ -238,6 +273,9 @@ def test_the_code_in_a_vpc_may_not_touch_network_interfaces(function):
         assert not allows(statements, inside)
 
 
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{{}}token-1a2B3c"
+
+
 @pytest.mark.parametrize(
     ("function", "request_"),
     [
@@ -251,10 +289,12 @@ def test_the_code_in_a_vpc_may_not_touch_network_interfaces(function):
         pytest.param("Api", Request.of("sqs:SendMessage", arn("Queue")), id="send"),
         pytest.param("Schedule", Request.of("dynamodb:BatchGetItem", arn("Snapshots")), id="read-scrapes"),
         pytest.param("Api", Request.of("kms:Decrypt", KEY), id="use-the-key-by-itself"),
+        pytest.param("Schedule", Request.of("secretsmanager:GetSecretValue", SECRET.format("fleet/")), id="know"),
+        pytest.param("Worker", Request.of("secretsmanager:GetSecretValue", SECRET.format("")), id="know-others"),
     ],
 )
 def test_what_a_function_may_not(function, request_):
-    assert not allows(Deployment(KmsKeyArn=KEY).of_role(f"{function}Role"), request_)
+    assert not allows(Deployment(KmsKeyArn=KEY, **SECRETS).of_role(f"{function}Role"), request_)
 
 
 # Who calls
