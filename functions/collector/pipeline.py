@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
 
-from collector import backoff, batches, health, policy, scrape, store
+from collector import backoff, batches, health, limits, policy, scrape, store
 from collector.backoff import State
 from collector.errors import CollectorError, LateError, NotAskedError
 from collector.item import NOTHING_BEFORE, Before, milliseconds
@@ -97,7 +97,7 @@ def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) ->
         if ends > deadline:
             raise OutOfTimeError("not begun: the time left was less than its timeout")
         destination = policy.check(target.endpoint, allowed or rules(), ends)
-        return Answer(target, asked_at, scrape.scrape(destination, ends))
+        return Answer(target, asked_at, scrape.scrape(destination, ends, page_limits()))
     except Exception as error:
         return Answer(target, asked_at, error=error)
 
@@ -123,7 +123,7 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         told = before.told
         received = Received(page.body, round(page.duration_seconds, 3), page.wire_bytes)
         detail = BRIEF if target.interval_seconds else WHOLE  # a caller waits for the whole
-        reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail)
+        reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail, page_limits())
         snapshot, interval, moves = reading.snapshot, reading.interval, reading.moves
         verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds(target))
         lines = reading.exposition.lines(page.body)
@@ -168,6 +168,15 @@ def base_thresholds() -> Thresholds:
         return DEFAULT.set_by(os.environ.get("HEALTH_THRESHOLDS", ""))
     except ValueError as error:
         raise ValueError(f"HEALTH_THRESHOLDS: {error}") from None
+
+
+@functools.cache
+def page_limits() -> limits.Limits:
+    """All pages'. Raises ValueError naming what is wrong in the variable."""
+    try:
+        return limits.DEFAULT.set_by(os.environ.get("PAGE_LIMITS", ""))
+    except ValueError as error:
+        raise ValueError(f"PAGE_LIMITS: {error}") from None
 
 
 @functools.cache

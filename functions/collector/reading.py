@@ -17,6 +17,7 @@ from collector.engines import ENGINES
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
 from collector.item import Stored
+from collector.limits import Limits
 from collector.lines import Lines
 from collector.pages import Told
 from collector.snapshot import ScrapeFacts, Snapshot
@@ -96,12 +97,13 @@ def read(
     earlier: Lines | None,
     since: datetime | None,
     detail: Detail = WHOLE,
+    limits: Limits | None = None,
 ) -> Reading:
     """What a page says, and what has happened since an earlier one.
 
-    Raises ExpositionError, and KeyError for an engine that there is not.
+    Raises ExpositionError, PageLimitError, and KeyError for an engine that there is not.
     """
-    parsed = exposition.parse(page.body)
+    parsed = exposition.parse(page.body, limits)
     reader = engine(target.engine)
     snapshot = reader.read_snapshot(parsed, target, asked_at, _facts(page, parsed), detail.of_life)
     seconds = (asked_at - since).total_seconds() if since else 0.0

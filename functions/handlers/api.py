@@ -46,6 +46,7 @@ app.include_router(fleet.router, prefix="/api/v1")
 
 # What is wrong there stops the function when it starts, in words.
 pipeline.base_thresholds()
+pipeline.page_limits()
 pipeline.rules()
 
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
