@@ -9,6 +9,7 @@ PORT ?= 8002
 SIMULATOR_PORT ?= 30000
 TARGETS ?= 1000
 INTERVAL ?= 60
+SECONDS ?= 600
 
 # An environment is ready when it holds the mark of the requirement file that it was made from, as that file is now.
 mark = $1/.made-from-$(firstword $(shell cksum < $2))
@@ -17,10 +18,11 @@ DEVELOPMENT := $(call mark,$(VENV),tests/requirements.txt)
 RUNTIME := $(call mark,.venv-3.13,tests/requirements.txt)
 TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
 CHECKOV := $(call mark,.venv-checkov,tests/requirements-checkov.txt)
+FUZZ := $(call mark,.venv-fuzz,tests/requirements-fuzz.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve targets export stack e2e test lint build bench cost redrive requirements
+.PHONY: help demo collect serve targets export stack e2e test fuzz lint build bench cost redrive requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
@@ -52,6 +54,9 @@ e2e: $(RUNTIME) build  ## The same for three ticks of the schedule, checked: fiv
 test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
 	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
 
+fuzz: $(FUZZ)  ## Inputs that nobody wrote, on the parser, the codec and the API, on two processors (SECONDS=; on Linux)
+	.venv-fuzz/bin/python -m tests.fuzz $(SECONDS)
+
 lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types and the template
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
@@ -73,14 +78,15 @@ redrive: $(DEVELOPMENT)  ## Send again what ended in the dead-letter queue: make
 	$(if $(STACK),,$(error say which stack: make redrive STACK=sglang-collector))$(PYTHON) -m local.redrive "$$STACK"
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
-	$(foreach file,functions/requirements tests/requirements tests/requirements-tools tests/requirements-checkov,\
+	$(foreach file,functions/requirements tests/requirements tests/requirements-tools tests/requirements-checkov tests/requirements-fuzz,\
 		UV_CUSTOM_COMPILE_COMMAND='make requirements' $(COMPILE) $(UPGRADE) $(file).in --output-file=$(file).txt &&) true
 
 $(DEVELOPMENT) $(RUNTIME): REQUIREMENTS = tests/requirements.txt
 $(TOOLS): REQUIREMENTS = tests/requirements-tools.txt
 $(CHECKOV): REQUIREMENTS = tests/requirements-checkov.txt
+$(FUZZ): REQUIREMENTS = tests/requirements-fuzz.txt
 $(RUNTIME): override PYTHON3 = $(or $(shell $(MAKE) --silent -C functions runtime-python),$(error the functions need python3.13: none is here))
-$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV)):
+$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV) $(FUZZ)):
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "too old: make PYTHON3=python3.13, say")'
 	@echo "Setting up $(@D), once: a minute or so."
 	rm -rf $(@D)

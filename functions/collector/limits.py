@@ -30,10 +30,10 @@ class Limits(Figures, frozen=True):
         24 * 1024 * 1024, description="The body as it was sent: a page not compressed, in chunks as short as a line."
     )
     lines: Number = Field(400_000, description="Comments and all: of as many samples, each with HELP and TYPE.")
-    line_bytes: Number = Field(65_536, description="A hundred times the longest line recorded.")
-    samples: Number = Field(200_000, description="A hundred ranks' pages in one; some 40 MB once they are read.")
-    labels: Number = Field(256, description="Of one sample: the most recorded is a tenth of it.")
-    name_characters: Number = Field(1_024, description="Of a metric or a label: ten times the longest recorded.")
+    line_bytes: Number = Field(65_536, description="A hundred times the longest recorded.")
+    samples: Number = Field(200_000, description="A hundred times the most recorded; 20 to 80 MiB once they are read.")
+    labels: Number = Field(128, description="Of one sample: the most recorded is 8.")
+    name_characters: Number = Field(1_024, description="Of a metric or a label: the longest recorded has 52.")
     label_characters: Number = Field(4_096, description="Of a label's value: paths and model names are far shorter.")
 
     def check_page(self, page: bytes, line_count: int) -> None:

@@ -5,6 +5,7 @@ with `success: false`; a caller's mistake is 422 with the field named; our own f
 internals.
 """
 
+import base64
 import os
 import time
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refus
 
 VERSION = "0.1.0"
 BEFORE_THE_SCRAPE_SECONDS = 1.0
+NO_TEXT = ErrorAnswer(error="the body is not UTF-8 text", error_code="body_not_text")
+NO_TEXT_HEADERS = {"Content-Type": "application/json"}
 
 logger = Logger()
 metrics = Metrics()
@@ -140,6 +143,11 @@ def unsupported(error: RequestUnsupportedContentType) -> Response[str]:
     return refuse(415, "unsupported_content_type", "the body has to be application/json")
 
 
+@app.exception_handler(RecursionError)
+def too_deep(error: RecursionError) -> Response[str]:
+    return refuse(400, "body_too_deep", "the body's JSON is nested too deep")
+
+
 @app.not_found
 def not_found(error: NotFoundError) -> Response[str]:
     return refuse(404, "no_such_route", f"no route {app.current_event.http_method} {app.current_event.path}")
@@ -157,7 +165,18 @@ def our_fault(error: Exception) -> Response[str]:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway event, payload 2.0."""
     metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
+    if event.get("isBase64Encoded") and not _is_text(event.get("body") or ""):
+        return {"statusCode": 400, "headers": NO_TEXT_HEADERS, "body": NO_TEXT.model_dump_json()}
     return app.resolve(event, context)
+
+
+def _is_text(body: str) -> bool:
+    """Whether it is the base64 of UTF-8: API Gateway sends any body in base64 that is not declared as text."""
+    try:
+        base64.b64decode(body, validate=True).decode()
+    except ValueError:
+        return False
+    return True
 
 
 def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str]:
