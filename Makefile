@@ -9,6 +9,7 @@ PORT ?= 8002
 SIMULATOR_PORT ?= 30000
 TARGETS ?= 1000
 INTERVAL ?= 60
+SECONDS ?= 600
 
 # An environment is ready when it holds the mark of the requirement file that it was made from, as that file is now.
 mark = $1/.made-from-$(firstword $(shell cksum < $2))
@@ -19,10 +20,11 @@ TOOLS := $(call mark,.venv-tools,tests/requirements-tools.txt)
 SCHEMATHESIS := $(call mark,.venv-schemathesis,tests/requirements-schemathesis.txt)
 AUDIT := $(call mark,.venv-audit,tests/requirements-audit.txt)
 CHECKOV := $(call mark,.venv-checkov,tests/requirements-checkov.txt)
+FUZZ := $(call mark,.venv-fuzz,tests/requirements-fuzz.txt)
 # AWS's emulator of the Lambda runtime comes inside sam's wheel; the tests need nothing else of it.
 EMULATOR := $(call mark,$(VENV)/emulator,tests/requirements-tools.txt)
 
-.PHONY: help demo collect serve targets export stack e2e openapi contract test lint audit build bench cost redrive requirements
+.PHONY: help demo collect serve targets export stack e2e openapi contract test fuzz lint audit build bench cost redrive requirements
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
@@ -60,6 +62,9 @@ contract: $(DEVELOPMENT) $(SCHEMATHESIS)  ## What the document allows and forbid
 test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
 	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
 
+fuzz: $(FUZZ)  ## Inputs that nobody wrote, on the parser, the codec and the API, on two processors (SECONDS=; on Linux)
+	.venv-fuzz/bin/python -m tests.fuzz $(SECONDS)
+
 lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types, licences and the template
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
@@ -86,7 +91,7 @@ redrive: $(DEVELOPMENT)  ## Send again what ended in the dead-letter queue: make
 
 requirements: $(TOOLS)  ## Pin again what the requirements.in files ask for (UPGRADE=--upgrade for the newest)
 	$(foreach file,functions/requirements tests/requirements tests/requirements-tools tests/requirements-checkov \
-		tests/requirements-schemathesis tests/requirements-audit,\
+		tests/requirements-schemathesis tests/requirements-audit tests/requirements-fuzz,\
 		UV_CUSTOM_COMPILE_COMMAND='make requirements' $(COMPILE) $(UPGRADE) $(file).in --output-file=$(file).txt &&) true
 
 $(DEVELOPMENT) $(RUNTIME): REQUIREMENTS = tests/requirements.txt
@@ -94,8 +99,9 @@ $(TOOLS): REQUIREMENTS = tests/requirements-tools.txt
 $(CHECKOV): REQUIREMENTS = tests/requirements-checkov.txt
 $(SCHEMATHESIS): REQUIREMENTS = tests/requirements-schemathesis.txt
 $(AUDIT): REQUIREMENTS = tests/requirements-audit.txt
+$(FUZZ): REQUIREMENTS = tests/requirements-fuzz.txt
 $(RUNTIME): override PYTHON3 = $(or $(shell $(MAKE) --silent -C functions runtime-python),$(error the functions need python3.13: none is here))
-$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV) $(SCHEMATHESIS) $(AUDIT)):
+$(sort $(DEVELOPMENT) $(RUNTIME) $(TOOLS) $(CHECKOV) $(SCHEMATHESIS) $(AUDIT) $(FUZZ)):
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "too old: make PYTHON3=python3.13, say")'
 	@echo "Setting up $(@D), once: a minute or so."
 	rm -rf $(@D)

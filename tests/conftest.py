@@ -135,6 +135,18 @@ def on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def set_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A function that sets the limits of a page, as the template does."""
+
+    def set_by(text: str) -> None:
+        monkeypatch.setenv("PAGE_LIMITS", text)
+        pipeline.page_limits.cache_clear()
+
+    yield set_by
+    pipeline.page_limits.cache_clear()
+
+
+@pytest.fixture
 def set_thresholds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """A function that sets all servers' thresholds, as the template does."""
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 
-from collector import item, pipeline, policy, scrape
+from collector import item, pipeline, policy
 from collector.thresholds import DEFAULT
 from handlers import api, worker
 
@@ -105,7 +105,6 @@ def test_what_only_a_laptop_sets_is_declared_and_empty(function, variable):
     [
         pytest.param("AllowedPorts", policy.DEFAULT_PORTS, id="ports"),
         pytest.param("AllowedCidrs", policy.DEFAULT_CIDRS, id="networks"),
-        pytest.param("MaxPageBytes", scrape.MAX_PAGE_BYTES, id="page-size"),
         pytest.param("RetentionDays", item.retention_days(), id="retention"),
     ],
 )

@@ -19,6 +19,7 @@ CollectorError
 │   ├── TruncatedError       page_truncated        the page ended before the server said it would
 │   ├── TooLargeError        page_too_large        more bytes than the cap
 │   └── ContentError         bad_content           not HTTP, or an encoding that cannot be undone
+├── PageLimitError           page_over_limit       more lines, samples or labels than the limits, or longer ones
 └── ExpositionError          not_an_exposition     a page that is not in the text format
 
 A CollectorError is a result about a target and is stored as one; anything else is a bug of ours.
@@ -113,6 +114,16 @@ class TooLargeError(ScrapeError):
 
 class ContentError(ScrapeError):
     code = "bad_content"
+
+
+class PageLimitError(CollectorError):
+    """Says what was seen, the limit's name and its value, and nothing that the page holds."""
+
+    code = "page_over_limit"
+
+    def __init__(self, seen: str, limit: str, value: int) -> None:
+        super().__init__(f"{seen}, more than the limit {limit}, {value}")
+        self.limit = limit
 
 
 class ExpositionError(CollectorError):

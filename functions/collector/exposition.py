@@ -10,6 +10,7 @@ from collector import shape
 from collector.columns import BadLine, Columns
 from collector.grammar import OPENMETRICS, TEXT, OpenMetricsFound
 from collector.layout import Layout
+from collector.limits import Limits
 from collector.lines import Lines
 
 _eof = re.compile(rb"(?:\A|\n)(# EOF\n?)\Z")
@@ -144,23 +145,24 @@ class Exposition:
         return Exposition(columns, self.layout)
 
 
-def parse(page: bytes | str) -> Exposition:
+def parse(page: bytes | str, limits: Limits | None = None) -> Exposition:
     """Read a page into samples, in its order.
 
     A histogram stays as its `_bucket`, `_sum` and `_count` series. A page of comments, or of nothing, has no samples.
     A malformed line is skipped and counted, and the first few are listed in `bad_lines`.
 
-    Raises ExpositionError when nothing can be read, or when more lines are bad than are samples.
+    A page that was kept is read without limits: it was within those of its day.
+    Raises ExpositionError when nothing can be read, or when more lines are bad than are samples; PageLimitError.
     """
     if isinstance(page, str):
         page = page.encode("utf-8", "surrogatepass")
     if eof := _eof.search(page[-7:]):
-        columns, layout = shape.read(page[: -len(eof[1])], OPENMETRICS)
+        columns, layout = shape.read(page[: -len(eof[1])], OPENMETRICS, limits)
     else:
         try:
-            columns, layout = shape.read(page, TEXT)
+            columns, layout = shape.read(page, TEXT, limits)
         except OpenMetricsFound:
-            columns, layout = shape.read(page, OPENMETRICS)
+            columns, layout = shape.read(page, OPENMETRICS, limits)
     if columns.bad_line_count > len(columns.values):
         raise columns.error()
     if columns.timestamps_ms:

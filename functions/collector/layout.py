@@ -26,6 +26,8 @@ class Layout:
         self.les = les
         self._labels = labels
         self._page = page
+        # The limits that its names and labels are known to be within.
+        self.within: object = None
 
     @cached_property
     def heads(self) -> Heads | None:

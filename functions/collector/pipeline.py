@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
 
-from collector import auth, backoff, batches, health, policy, scrape, secrets, store
+from collector import auth, backoff, batches, health, limits, policy, scrape, secrets, store
 from collector.backoff import State
 from collector.errors import CollectorError, LateError, NotAskedError, StatusError
 from collector.item import NOTHING_BEFORE, Before, milliseconds
@@ -101,7 +101,7 @@ def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) ->
         destination = policy.check(target.endpoint, judged_by, ends)
         if target.auth or target.ca:
             return Answer(target, asked_at, ask_with_secrets(target, destination, judged_by, ends))
-        return Answer(target, asked_at, scrape.scrape(destination, ends))
+        return Answer(target, asked_at, scrape.scrape(destination, ends, page_limits()))
     except Exception as error:
         return Answer(target, asked_at, error=error)
 
@@ -114,15 +114,15 @@ def ask_with_secrets(
     auth.check(target.auth, target.ca, target.endpoint, prefix, over_http)
     tls = secrets.authority(target.ca, ends) if target.ca else None
     if target.auth is None:
-        return scrape.scrape(destination, ends, tls=tls)
+        return scrape.scrape(destination, ends, page_limits(), tls=tls)
     header = secrets.header(target.auth, ends)
     try:
-        return scrape.scrape(destination, ends, header, tls)
+        return scrape.scrape(destination, ends, page_limits(), header, tls)
     except StatusError as refused:
         header_now = secrets.renewed(target.auth, header, ends) if refused.status in NOT_LET_IN else None
         if header_now is None:
             raise
-    return scrape.scrape(destination, ends, header_now, tls)
+    return scrape.scrape(destination, ends, page_limits(), header_now, tls)
 
 
 def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> Iterator[Answer]:
@@ -146,7 +146,7 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         told = before.told
         received = Received(page.body, round(page.duration_seconds, 3), page.wire_bytes)
         detail = BRIEF if target.interval_seconds else WHOLE  # a caller waits for the whole
-        reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail)
+        reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail, page_limits())
         snapshot, interval, moves = reading.snapshot, reading.interval, reading.moves
         verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds(target))
         lines = reading.exposition.lines(page.body)
@@ -191,6 +191,15 @@ def base_thresholds() -> Thresholds:
         return DEFAULT.set_by(os.environ.get("HEALTH_THRESHOLDS", ""))
     except ValueError as error:
         raise ValueError(f"HEALTH_THRESHOLDS: {error}") from None
+
+
+@functools.cache
+def page_limits() -> limits.Limits:
+    """All pages'. Raises ValueError naming what is wrong in the variable."""
+    try:
+        return limits.DEFAULT.set_by(os.environ.get("PAGE_LIMITS", ""))
+    except ValueError as error:
+        raise ValueError(f"PAGE_LIMITS: {error}") from None
 
 
 @functools.cache

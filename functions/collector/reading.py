@@ -18,6 +18,7 @@ from collector.engines.engine import Engine
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
 from collector.item import Stored
+from collector.limits import Limits
 from collector.lines import Lines
 from collector.pages import Told
 from collector.snapshot import ScrapeFacts, Snapshot
@@ -73,12 +74,13 @@ def read(
     earlier: Lines | None,
     since: datetime | None,
     detail: Detail = WHOLE,
+    limits: Limits | None = None,
 ) -> Reading:
     """What a page says, and what has happened since an earlier one.
 
-    Raises ExpositionError, and KeyError for an engine that there is not.
+    Raises ExpositionError, PageLimitError, and KeyError for an engine that there is not.
     """
-    parsed = exposition.parse(page.body)
+    parsed = exposition.parse(page.body, limits)
     reader = engine(target.engine)
     scrape = facts(parsed, page.duration_seconds, page.wire_bytes, len(page.body))
     snapshot = reader.read_snapshot(parsed, target, asked_at, scrape, detail.of_life)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import ssl
 import time
 import zlib
@@ -39,13 +38,12 @@ from collector.errors import (
     TooLargeError,
     TruncatedError,
 )
+from collector.limits import DEFAULT, Limits
 from collector.policy import Destination
 from collector.secrets import Header
 from collector.spelling import SCHEME_PORTS
 
 USER_AGENT = "sglang-collector/0.1.0"
-CONNECT_SECONDS = 3.0
-MAX_PAGE_BYTES = 16 * 1024 * 1024
 MAX_FRAMING_BYTES = 64 * 1024  # sizes of chunks, and what gzip adds to what does not shrink
 PIECE_BYTES = 256 * 1024
 
@@ -64,30 +62,32 @@ class Page:
 
 
 def scrape(
-    destination: Destination, deadline: float, header: Header | None = None, tls: ssl.SSLContext | None = None
+    destination: Destination,
+    deadline: float,
+    limits: Limits = DEFAULT,
+    header: Header | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Page:
     """Fetch the page at a destination, over a kept connection if there is one, by `deadline` (`time.monotonic()`).
 
     `header` is said to this server alone, `tls` stands for the process's own context. A page that repeats the header's
     secret is refused: pages are kept and shown.
 
-    No redirect is followed and nothing is asked for twice, unless a kept connection turns out to be closed. The cap on
-    the page, on the wire and decompressed, is MAX_PAGE_BYTES from the environment.
+    No redirect is followed and nothing is asked for twice, unless a kept connection turns out to be closed.
 
     Raises the ScrapeErrors. They say which server, which step and what was seen; never what the page holds.
     """
     started = time.monotonic()
-    max_page_bytes = int(os.environ.get("MAX_PAGE_BYTES") or MAX_PAGE_BYTES)
-    where, response = _ask_first_to_connect(destination, deadline, header, tls)
+    where, response = _ask_first_to_connect(destination, deadline, limits.connect_seconds, header, tls)
     exchange = cast(Connection, response.connection).exchange
-    exchange.max_bytes = MAX_HEADER_BYTES + max_page_bytes + MAX_FRAMING_BYTES
+    exchange.max_bytes = MAX_HEADER_BYTES + limits.wire_bytes
     try:
         if response.status != 200:
             raise _not_a_page(where, destination, response)
-        body = _read(where, response, max_page_bytes)
+        body = _read(where, response, limits.page_bytes)
     # ValueError is http.client's, of a chunk with a negative length
     except (HTTPError, ValueError, OverLimitError) as exc:
-        raise _explain(exc, where, deadline - started, exchange) from exc
+        raise _explain(exc, where, deadline - started, exchange, limits.wire_bytes) from exc
     finally:
         if response.connection:  # not given back, so not read to the end
             response.close()
@@ -101,7 +101,11 @@ def scrape(
 
 
 def _ask_first_to_connect(
-    destination: Destination, deadline: float, header: Header | None, tls: ssl.SSLContext | None
+    destination: Destination,
+    deadline: float,
+    connect_seconds: float,
+    header: Header | None,
+    tls: ssl.SSLContext | None,
 ) -> tuple[str, urllib3.BaseHTTPResponse]:
     """What to call the server, and its answer up to the header, from the first address that takes a connection."""
     failures: list[ScrapeError] = []
@@ -111,11 +115,11 @@ def _ask_first_to_connect(
         if left <= 0:
             failures.append(DeadlineError(f"{where}: no time was left to connect"))
             break
-        seconds = min(CONNECT_SECONDS, left if number == len(destination.addresses) else left / 2)
+        seconds = min(connect_seconds, left if number == len(destination.addresses) else left / 2)
         try:
             return where, _ask(destination, address, deadline, seconds, header, tls)
         except NotConnectedError as exc:
-            failures.append(_explain_connection(exc, where, seconds))
+            failures.append(_explain_connection(exc, where, seconds, connect_seconds))
             failures[-1].__cause__ = exc.__cause__
         except (HTTPError, OverLimitError) as exc:
             raise _explain(exc, where, left) from exc
@@ -181,7 +185,7 @@ def _read(where: str, response: urllib3.BaseHTTPResponse, max_page_bytes: int) -
         raise ContentError(f"{where}: the page has a Transfer-Encoding other than chunked")
     if not chunked and length is None and "content-length" in headers:
         raise ContentError(f"{where}: the page's Content-Length is not a number")
-    too_large = TooLargeError(f"{where}: the page is larger than MAX_PAGE_BYTES, {max_page_bytes} bytes")
+    too_large = TooLargeError(f"{where}: the page is larger than the limit page_bytes, {max_page_bytes}")
     if length is not None and length > max_page_bytes:
         raise too_large
 
@@ -264,10 +268,11 @@ CERTIFICATE_FAULTS = {  # by OpenSSL's X509_V_ERR number
 NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 
 
-def _explain_connection(failure: NotConnectedError, where: str, seconds: float) -> ScrapeError:
+def _explain_connection(failure: NotConnectedError, where: str, seconds: float, connect_seconds: float) -> ScrapeError:
     match failure.__cause__:
         case TimeoutError():
-            return DeadlineError(f"{where}: no {failure.step} within {seconds:.1f} s")
+            limit = "the limit connect_seconds" if seconds == connect_seconds else "what its timeout leaves"
+            return DeadlineError(f"{where}: no {failure.step} within {seconds:.1f} s, {limit}")
         case ConnectionRefusedError():
             return RefusedError(f"{where}: connection refused, nothing listens there")
         case fault if failure.step == TLS_HANDSHAKE:
@@ -288,16 +293,18 @@ def _tls_reason(fault: BaseException | None) -> str:
             return "the connection was closed"
 
 
-def _explain(failure: Exception, where: str, seconds: float, exchange: Exchange | None = None) -> ScrapeError:
+def _explain(
+    failure: Exception, where: str, seconds: float, exchange: Exchange | None = None, wire_bytes: int = 0
+) -> ScrapeError:
     """What happened to an answer: before its body if no exchange is given, else while the body was read."""
     awaited = "the whole page" if exchange else "an answer"
     so_far = f", {exchange.received_bytes} bytes came" if exchange else ""
     fault = failure.args[-1] if isinstance(failure, ProtocolError | SSLError) else failure
     match fault:
         case ReadTimeoutError() | TimeoutError():
-            return DeadlineError(f"{where}: {awaited} did not come within {seconds:.1f} s{so_far}")
+            return DeadlineError(f"{where}: {awaited} did not come within {seconds:.1f} s, its timeout{so_far}")
         case OverLimitError() if exchange:
-            return TooLargeError(f"{where}: the page takes more than {exchange.max_bytes} bytes on the wire")
+            return TooLargeError(f"{where}: the page takes more on the wire than the limit wire_bytes, {wire_bytes}")
         case OverLimitError():
             return ContentError(f"{where}: the answer's header is larger than {MAX_HEADER_BYTES} bytes")
         case ssl.SSLError():

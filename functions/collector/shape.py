@@ -20,6 +20,7 @@ from threading import Lock
 from collector.columns import Columns, match_type
 from collector.grammar import Format
 from collector.layout import Layout
+from collector.limits import Limits
 from collector.numerals import read_numbers
 
 SHAPES_KEPT = 1000
@@ -44,29 +45,39 @@ _usual: dict[Beginning, "Shape"] = {}
 _lock = Lock()
 
 
-def read(page: bytes, form: Format) -> tuple[Columns, Layout]:
-    """Read a page. Raises ExpositionError when far more lines are bad than are samples."""
+def read(page: bytes, form: Format, limits: Limits | None = None) -> tuple[Columns, Layout]:
+    """Read a page. Raises ExpositionError when far more lines are bad than are samples, and PageLimitError."""
+    line_count = page.count(b"\n") + (not page.endswith(b"\n"))
+    if limits:
+        limits.check_page(page, line_count)
     first_sample = _first_sample.search(page)
     beginning = form, first_sample[0] if first_sample else b""
     end = page[page.rfind(b"\n", 0, -1) + 1 : page.rfind(b" ")]
     columns = Columns(form)
     if usual := _usual.get(beginning):
-        line_count = page.count(b"\n") + (not page.endswith(b"\n"))
         shape = _shapes.get((beginning, line_count, end), usual)
         comparison = Comparison(shape, columns)
         for lines in _pieces(page, COMPARED_PIECE_BYTES):
             comparison.read(lines)
+            if limits:
+                limits.check_samples(columns)
         comparison.declare_types()
         if comparison.is_whole:
+            if limits:
+                limits.check_series(page, shape.layout)
             return columns, shape.layout
         if comparison.new_lines > NEW_LINES_RATIO * columns.line_count:
             _usual.pop(beginning, None)
     else:
         for lines in _pieces(page, PIECE_BYTES):
             columns.read(lines)
+            if limits:
+                limits.check_samples(columns)
     is_short = len(page) <= KEPT_BYTES_PER_PAGE and columns.line_count <= KEPT_LINES_PER_PAGE
     is_kept = columns.is_plain and bool(columns.values) and is_short
     layout = Layout(columns.series, columns.les, columns.labels, page if is_kept else None)
+    if limits:
+        limits.check_series(page, layout)
     if is_kept:
         _keep((beginning, columns.line_count, end), Shape(columns, layout, len(page)))
     return columns, layout

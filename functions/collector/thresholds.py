@@ -3,10 +3,11 @@
 Each can be set for all servers, as `stalled_seconds=60,token_seconds=0.1`, and for one target.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
+
+from collector.figures import Figures
 
 # Above zero: so nothing that the server does not say reaches a threshold. No further than DynamoDB and dates go.
 Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
@@ -14,8 +15,10 @@ Share = Annotated[float, Field(ge=1e-6, le=1)]
 Number = Annotated[int, Field(ge=1, le=10**9)]
 
 
-class Thresholds(BaseModel, frozen=True, extra="forbid"):
+class Thresholds(Figures, frozen=True):
     """Seconds, shares from 0 to 1, and numbers of things. Every one is met when it is reached."""
+
+    noun: ClassVar[str] = "threshold"
 
     failures_in_a_row: Number = Field(2, description="One scrape may meet a restarting proxy or a lost packet.")
     stale_intervals: Positive = Field(
@@ -79,30 +82,6 @@ class Thresholds(BaseModel, frozen=True, extra="forbid"):
     token_seconds: Positive = Field(0.2, description="p95 between tokens: five tokens a second is slower than reading.")
     latency_observations: Number = Field(20, description="Fewer have no 95th percentile.")
     slow_scrape_seconds: Positive = Field(1.0, description="A server at work took 20 to 50 ms, and 127 ms once.")
-
-    def set_by(self, text: str) -> Self:
-        """These, with those of `name=number,…` in their place. Raises ValueError naming what is wrong."""
-        given: dict[str, str] = {}
-        for pair in text.split(",") if text.strip() else ():
-            name, _, number = map(str.strip, pair.partition("="))
-            if not (name and number):
-                raise ValueError(f"{pair.strip()!r} is not name=number")
-            if name in given:
-                raise ValueError(f"{name} is given twice")
-            given[name] = number
-        return self.with_overrides(given)
-
-    def with_overrides(self, overrides: Mapping[str, float | str]) -> Self:
-        """These, with others in their place. Raises ValueError naming the one that is unknown or out of its limits."""
-        try:
-            return type(self).model_validate(self.model_dump() | dict(overrides))
-        except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]
-            name = wrong["loc"][0]
-            if wrong["type"] == "extra_forbidden":
-                raise ValueError(f"{name} is no threshold; they are {', '.join(type(self).model_fields)}") from None
-            words = f"{wrong['msg'][0].lower()}{wrong['msg'][1:]}"
-            raise ValueError(f"{name} is {wrong['input']!r}: {words}") from None
 
 
 DEFAULT = Thresholds()

@@ -6,6 +6,7 @@ internals.
 """
 
 import base64
+import binascii
 import json
 import os
 import time
@@ -50,6 +51,7 @@ app.include_router(fleet.router, prefix="/api/v1")
 
 # What is wrong there stops the function when it starts, in words.
 pipeline.base_thresholds()
+pipeline.page_limits()
 pipeline.rules()
 
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
@@ -146,14 +148,19 @@ def unsupported(error: RequestUnsupportedContentType) -> Response[str]:
     return refuse(415, "unsupported_content_type", "the body has to be application/json")
 
 
-@app.exception_handler(UnicodeDecodeError)
-def not_text(error: UnicodeDecodeError) -> Response[str]:
+@app.exception_handler([UnicodeDecodeError, binascii.Error])
+def not_text(error: ValueError) -> Response[str]:
     """API Gateway hands on what is not UTF-8 in base64; Powertools does not expect that. Any other is a bug of ours."""
     event = app.current_event
-    if event.is_base64_encoded and event.body and error.object == base64.b64decode(event.body):
+    if event.is_base64_encoded and event.body and not _is_text(event.body):
         return refuse_fields("invalid_request", [FieldError(field="body", message="it is not UTF-8")])
     fault: Response[str] = our_fault(error)
     return fault
+
+
+@app.exception_handler(RecursionError)
+def too_deep(error: RecursionError) -> Response[str]:
+    return refuse_fields("invalid_request", [FieldError(field="body", message="its JSON is nested too deep")])
 
 
 @app.not_found
@@ -182,6 +189,15 @@ def _without_forms(event: dict[str, Any]) -> dict[str, Any]:
     if headers.get("content-type", "").strip().lower().startswith(FORMS):
         return event | {"headers": headers | {"content-type": "form"}}
     return event
+
+
+def _is_text(body: str) -> bool:
+    """Whether it is the base64 of UTF-8: API Gateway sends any body in base64 that is not declared as text."""
+    try:
+        base64.b64decode(body, validate=True).decode()
+    except ValueError:
+        return False
+    return True
 
 
 def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str]:

@@ -37,6 +37,7 @@ gc.set_threshold(20_000)
 
 # What is wrong there stops the function when it starts, in words: not scrape by scrape.
 pipeline.base_thresholds()
+pipeline.page_limits()
 pipeline.rules()
 
 logger = Logger()

@@ -34,6 +34,7 @@ from collector.errors import (
     TooLargeError,
     TruncatedError,
 )
+from collector.limits import DEFAULT, Limits
 from collector.policy import Destination
 from collector.scrape import USER_AGENT, Page, scrape
 from servers import PAGE, Script, Server, Visit, chunked, header, keeps_alive, sends, whole
@@ -49,9 +50,10 @@ def fetch(
     host: str | None = None,
     addresses: tuple[str, ...] = (),
     seconds: float = 10.0,
+    limits: Limits = DEFAULT,
 ) -> Page:
     destination = Destination(scheme, host or server.address, server.port, path, addresses or (server.address,))
-    return scrape(destination, time.monotonic() + seconds)
+    return scrape(destination, time.monotonic() + seconds, limits)
 
 
 def gzipped_without_end(zeros: int) -> Iterator[bytes]:
@@ -430,7 +432,11 @@ def answers_and_then_drips(visit: Visit) -> None:
 SLOW = [
     pytest.param(silent, r"an answer did not come within 0\.[45] s", id="silent"),
     pytest.param(drips_its_header, r"an answer did not come within 0\.[45] s", id="drips-its-header"),
-    pytest.param(drips_its_page, r"the whole page did not come within 0\.[45] s, \d+ bytes came", id="drips-its-page"),
+    pytest.param(
+        drips_its_page,
+        r"the whole page did not come within 0\.[45] s, its timeout, \d+ bytes came",
+        id="drips-its-page",
+    ),
     pytest.param(drips_its_chunks, r"the whole page did not come within", id="drips-its-chunks"),
     pytest.param(drips_its_gzip, r"the whole page did not come within", id="drips-its-gzip"),
 ]
@@ -458,13 +464,13 @@ def test_a_slow_server_is_cut_at_the_deadline_inside_tls(
     cut_at_the_deadline(message, lambda: over_tls(server, seconds=0.5))
 
 
-def test_a_server_that_is_fast_and_says_nothing_is_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAX_PAGE_BYTES", str(1 << 40))
+def test_a_server_that_is_fast_and_says_nothing_is_cut(serve: Serve) -> None:
     compressor = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     first = header("Content-Encoding: gzip") + compressor.flush(zlib.Z_SYNC_FLUSH)
     empty_blocks = b"\x00\x00\x00\xff\xff" * 10_000  # they decompress to nothing, and no read ever waits
     server = serve(sends_without_end(first, empty_blocks))
-    cut_at_the_deadline("the whole page did not come", lambda: fetch(server, seconds=0.5))
+    limits = Limits.model_construct(**DEFAULT.model_dump() | {"wire_bytes": 1 << 40})
+    cut_at_the_deadline("the whole page did not come", lambda: fetch(server, seconds=0.5, limits=limits))
 
 
 def test_a_kept_connection_has_its_own_deadline(serve: Serve) -> None:
@@ -529,36 +535,35 @@ LINES = b"sglang:num_running_reqs 3.0\n" * 1000
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        pytest.param(sends(header("Content-Length: 200001")), "larger than MAX_PAGE_BYTES, 200000", id="declared"),
-        pytest.param(sends_without_end(header(), LINES), "larger than MAX_PAGE_BYTES, 200000", id="endless"),
+        pytest.param(
+            sends(header("Content-Length: 200001")), "larger than the limit page_bytes, 200000", id="declared"
+        ),
+        pytest.param(sends_without_end(header(), LINES), "larger than the limit page_bytes, 200000", id="endless"),
         pytest.param(
             sends_without_end(header("Transfer-Encoding: chunked"), chunked(LINES, end=b"")),
-            "larger than MAX_PAGE_BYTES, 200000",
+            "larger than the limit page_bytes, 200000",
             id="endless-chunks",
         ),
         pytest.param(
             sends_without_end(header("Transfer-Encoding: chunked"), b"1;" + b"x" * 9999 + b"\r\nx\r\n"),
-            "bytes on the wire",
+            "more on the wire than the limit wire_bytes, 400000",
             id="endless-chunk-extensions",
         ),
         pytest.param(
             sends_without_end(header("Transfer-Encoding: chunked") + b"0\r\n", b"X-Trailer: 1\r\n"),
-            "bytes on the wire",
+            "more on the wire than the limit wire_bytes, 400000",
             id="endless-trailer",
         ),
         pytest.param(
             sends(header("Content-Encoding: gzip") + gzip.compress(bytes(200_001))),
-            "larger than MAX_PAGE_BYTES, 200000",
+            "larger than the limit page_bytes, 200000",
             id="gzip",
         ),
     ],
 )
-def test_a_page_over_the_cap_is_cut(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, script: Script, message: str
-) -> None:
-    monkeypatch.setenv("MAX_PAGE_BYTES", "200000")
+def test_a_page_over_the_cap_is_cut(serve: Serve, script: Script, message: str) -> None:
     with pytest.raises(TooLargeError, match=message) as caught:
-        fetch(serve(script))
+        fetch(serve(script), limits=DEFAULT.set_by("page_bytes=200000,wire_bytes=400000"))
     assert caught.value.code == "page_too_large"
 
 
@@ -570,9 +575,9 @@ def test_a_page_over_the_cap_is_cut(
         pytest.param(header("Transfer-Encoding: chunked") + chunked(LINES), id="chunked"),
     ],
 )
-def test_a_page_of_just_the_cap_is_taken(serve: Serve, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    monkeypatch.setenv("MAX_PAGE_BYTES", str(len(LINES)))
-    assert fetch(serve(sends(answer))).body == LINES
+def test_a_page_of_just_the_cap_is_taken(serve: Serve, answer: bytes) -> None:
+    limits = Limits.model_construct(**DEFAULT.model_dump() | {"page_bytes": len(LINES)})
+    assert fetch(serve(sends(answer)), limits=limits).body == LINES
 
 
 def test_a_gzip_bomb_takes_no_more_memory_than_the_cap(serve: Serve) -> None:

@@ -122,6 +122,7 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "not_compared": {"": "Collect it again: the next scrape has something to compare with."},
     "metrics_not_enabled": {"": "Start SGLang with --enable-metrics."},
     "not_an_exposition": {"": "Check the endpoint: a login page or another service answers there."},
+    "page_over_limit": {"": "Check the endpoint; if the page has to be so large, raise that limit: PAGE_LIMITS."},
     "endpoint_forbidden": {
         "": "See ALLOWED_PORTS, ALLOWED_CIDRS, ALLOWED_HOST_SUFFIXES, ALLOW_PUBLIC_ADDRESSES and what is never allowed."
     },
