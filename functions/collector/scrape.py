@@ -15,22 +15,27 @@ import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError, SSLError
 
 from collector.connections import (
-    MAX_HEADER_BYTES,
     POOLS,
     TLS_HANDSHAKE,
     Connection,
-    CutShort,
-    Exchange,
     NotConnectedError,
-    OverLimitError,
     StaleConnectionError,
     tls_context,
 )
 from collector.errors import (
+    CertificateExpired,
+    CertificateUntrusted,
+    CertificateWrongName,
+    ConnectDeadlineError,
     ConnectionFailed,
+    ConnectionLost,
     ContentError,
     DeadlineError,
+    FramingError,
+    HeaderTooLargeError,
     MetricsNotEnabled,
+    NotHttpError,
+    PageDeadlineError,
     RedirectError,
     RefusedError,
     ScrapeError,
@@ -39,6 +44,7 @@ from collector.errors import (
     TooLargeError,
     TruncatedError,
 )
+from collector.framing import MAX_HEADER_BYTES, CutShort, Exchange, Misframed, OverLimitError
 from collector.policy import Destination
 from collector.spelling import SCHEME_PORTS
 
@@ -77,9 +83,8 @@ def scrape(destination: Destination, deadline: float) -> Page:
     try:
         if response.status != 200:
             raise _not_a_page(where, destination, response)
-        body = _read(where, response, max_page_bytes)
-    # ValueError is http.client's, of a chunk with a negative length
-    except (HTTPError, ValueError, OverLimitError) as exc:
+        body = _read(where, response, exchange, max_page_bytes)
+    except (HTTPError, OverLimitError) as exc:
         raise _explain(exc, where, deadline - started, exchange) from exc
     finally:
         if response.connection:  # not given back, so not read to the end
@@ -98,7 +103,7 @@ def _ask_first_to_connect(destination: Destination, deadline: float) -> tuple[st
         where = _where(destination, address)
         left = deadline - time.monotonic()
         if left <= 0:
-            failures.append(DeadlineError(f"{where}: no time was left to connect"))
+            failures.append(ConnectDeadlineError(f"{where}: no time was left to connect"))
             break
         seconds = min(CONNECT_SECONDS, left if number == len(destination.addresses) else left / 2)
         try:
@@ -151,16 +156,12 @@ def _bracketed(host: str) -> str:
 # Reading
 
 
-def _read(where: str, response: urllib3.BaseHTTPResponse, max_page_bytes: int) -> bytes:
+def _read(where: str, response: urllib3.BaseHTTPResponse, exchange: Exchange, max_page_bytes: int) -> bytes:
     """The body, decompressed; more than the cap and a piece of it is never held."""
-    headers, length, chunked = response.headers, response.length_remaining, response.chunked
-    encoding = headers.get("content-encoding", "identity").strip().lower()
+    length = response.length_remaining
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise ContentError(f"{where}: the page has a Content-Encoding that was not asked for")
-    if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-        raise ContentError(f"{where}: the page has a Transfer-Encoding other than chunked")
-    if not chunked and length is None and "content-length" in headers:
-        raise ContentError(f"{where}: the page's Content-Length is not a number")
     too_large = TooLargeError(f"{where}: the page is larger than MAX_PAGE_BYTES, {max_page_bytes} bytes")
     if length is not None and length > max_page_bytes:
         raise too_large
@@ -174,8 +175,9 @@ def _read(where: str, response: urllib3.BaseHTTPResponse, max_page_bytes: int) -
             raise too_large
         page.write(piece)
     body = page.getvalue()
-    ends_by_closing = not chunked and length is None
-    if ends_by_closing and encoding == "identity" and body and not body.endswith(b"\n"):
+    if exchange.ended and exchange.ragged:
+        raise TruncatedError(f"{where}: closed without ending the TLS session, after {len(body)} bytes of the page")
+    if exchange.ended and encoding == "identity" and body and not body.endswith(b"\n"):
         raise TruncatedError(f"{where}: closed in the middle of a line, after {len(body)} bytes of the page")
     return body
 
@@ -232,14 +234,14 @@ def _has_json_detail(response: urllib3.BaseHTTPResponse) -> bool:
     return isinstance(answer, dict) and "detail" in answer
 
 
-CERTIFICATE_FAULTS = {  # by OpenSSL's X509_V_ERR number
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is signed by itself, not by a known authority",
-    19: "the certificate's authority is not a known one",
-    20: "the certificate's authority is not a known one",
-    62: "the certificate is for another name",
-    64: "the certificate is for another address",
+CERTIFICATE_FAULTS: dict[int, tuple[type[TlsError], str]] = {  # by OpenSSL's X509_V_ERR number
+    9: (CertificateExpired, "the certificate is not valid yet"),
+    10: (CertificateExpired, "the certificate has expired"),
+    18: (CertificateUntrusted, "the certificate is signed by itself, not by a known authority"),
+    19: (CertificateUntrusted, "the certificate's authority is not a known one"),
+    20: (CertificateUntrusted, "the certificate's authority is not a known one"),
+    62: (CertificateWrongName, "the certificate is for another name"),
+    64: (CertificateWrongName, "the certificate is for another address"),
 }
 NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 
@@ -247,9 +249,12 @@ NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 def _explain_connection(failure: NotConnectedError, where: str, seconds: float) -> ScrapeError:
     match failure.__cause__:
         case TimeoutError():
-            return DeadlineError(f"{where}: no {failure.step} within {seconds:.1f} s")
+            return ConnectDeadlineError(f"{where}: no {failure.step} within {seconds:.1f} s")
         case ConnectionRefusedError():
             return RefusedError(f"{where}: connection refused, nothing listens there")
+        case ssl.SSLCertVerificationError() as fault:
+            error, reason = CERTIFICATE_FAULTS.get(fault.verify_code, (CertificateUntrusted, fault.verify_message))
+            return error(f"{where}: no TLS session: {reason}")
         case fault if failure.step == TLS_HANDSHAKE:
             return TlsError(f"{where}: no TLS session: {_tls_reason(fault)}")
         case fault:
@@ -258,8 +263,6 @@ def _explain_connection(failure: NotConnectedError, where: str, seconds: float) 
 
 def _tls_reason(fault: BaseException | None) -> str:
     match fault:
-        case ssl.SSLCertVerificationError():
-            return CERTIFICATE_FAULTS.get(fault.verify_code, fault.verify_message)
         case ssl.SSLError() if fault.reason in NOT_TLS:
             return "what listens there does not speak TLS"
         case ssl.SSLError() if fault.reason and not isinstance(fault, ssl.SSLEOFError):
@@ -275,18 +278,23 @@ def _explain(failure: Exception, where: str, seconds: float, exchange: Exchange 
     fault = failure.args[-1] if isinstance(failure, ProtocolError | SSLError) else failure
     match fault:
         case ReadTimeoutError() | TimeoutError():
-            return DeadlineError(f"{where}: {awaited} did not come within {seconds:.1f} s{so_far}")
+            late = PageDeadlineError if exchange else DeadlineError
+            return late(f"{where}: {awaited} did not come within {seconds:.1f} s{so_far}")
         case OverLimitError() if exchange:
             return TooLargeError(f"{where}: the page takes more than {exchange.max_bytes} bytes on the wire")
         case OverLimitError():
-            return ContentError(f"{where}: the answer's header is larger than {MAX_HEADER_BYTES} bytes")
+            return HeaderTooLargeError(
+                f"{where}: the answer's header is larger than {MAX_HEADER_BYTES} bytes or has over 100 lines"
+            )
         case ssl.SSLError():
             return TlsError(f"{where}: the TLS session broke before {awaited}{so_far}: {_tls_reason(fault)}")
         case OSError():
-            return ConnectionFailed(f"{where}: closed or reset before {awaited}{so_far}")
+            return ConnectionLost(f"{where}: closed or reset before {awaited}{so_far}")
         case CutShort():
             return TruncatedError(f"{where}: closed in the middle of the answer's header")
+        case Misframed():
+            return FramingError(f"{where}: where the page ends is not clear: {fault}")
         case _ if exchange and exchange.ended:
             return TruncatedError(f"{where}: closed before {awaited}{so_far}")
         case _:
-            return ContentError(f"{where}: the {'page is chunked wrongly' if exchange else 'answer is not HTTP/1'}")
+            return NotHttpError(f"{where}: the answer is not HTTP/1")
