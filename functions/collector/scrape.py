@@ -257,6 +257,8 @@ def _explain_connection(failure: NotConnectedError, where: str, seconds: float) 
             return error(f"{where}: no TLS session: {reason}")
         case fault if failure.step == TLS_HANDSHAKE:
             return TlsError(f"{where}: no TLS session: {_tls_reason(fault)}")
+        case ConnectionResetError():  # it was accepted, and let go at once
+            return ConnectionLost(f"{where}: closed or reset before an answer")
         case fault:
             return ConnectionFailed(f"{where}: no connection: {getattr(fault, 'strerror', None) or 'unknown reason'}")
 

@@ -214,7 +214,8 @@ def test_each_is_kept_with_its_code_and_no_half_page_and_quoted_nowhere(
     assert {name for name, one in stored.items() if "blob" in one} == {row.name for row in SERVERS if not row.code}
     for row in SERVERS:
         kept = store.read_newest(stored[row.name]["instance_id"]["S"])
-        assert kept and kept.health
+        assert kept
+        assert kept.health
         assert re.search(row.words, kept.error or "")
         if row.code:  # one failure is a warning, and says nothing of the server
             [finding] = kept.health.findings
