@@ -1,4 +1,4 @@
-"""Run in a process of its own: scrape each server it is told, and say by how much the process grew meanwhile.
+"""Run in a process of its own: scrape each server it is told, and say how large the process was at most meanwhile.
 
 Reads `[[scheme, port], …]` and prints `[[code, bytes], …]`, both as JSON.
 """
@@ -22,19 +22,19 @@ def measure(scheme: str, port: int) -> tuple[str | None, int]:
     from collector.scrape import scrape
 
     Path(CLEAR_REFS).write_text(RESET_PEAK)
-    before, code = resident_bytes("VmRSS"), None
+    code = None
     try:
         scrape(Destination(scheme, "127.0.0.1", port, "/metrics", ("127.0.0.1",)), time.monotonic() + 60)
     except ScrapeError as error:
         code = error.code
-    return code, resident_bytes("VmHWM") - before
+    return code, resident_peak_bytes()
 
 
-def resident_bytes(name: str) -> int:
+def resident_peak_bytes() -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name):
+        if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024
-    raise AssertionError(f"the system does not say {name}")
+    raise AssertionError("the system does not say how large a process was")
 
 
 if __name__ == "__main__":
