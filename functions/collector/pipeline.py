@@ -7,6 +7,7 @@ values. Servers are waited for in threads; all else is done in the calling one.
 import functools
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -99,7 +100,15 @@ def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) ->
         destination = policy.check(target.endpoint, allowed or rules(), ends)
         return Answer(target, asked_at, scrape.scrape(destination, ends))
     except Exception as error:
+        _forget_values(error)
         return Answer(target, asked_at, error=error)
+
+
+def _forget_values(error: BaseException | None) -> None:
+    """An error is kept with its outcome, and its traceback would keep what was read of a page with it."""
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> Iterator[Answer]:

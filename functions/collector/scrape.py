@@ -162,19 +162,19 @@ def _read(where: str, response: urllib3.BaseHTTPResponse, exchange: Exchange, ma
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise ContentError(f"{where}: the page has a Content-Encoding that was not asked for")
-    too_large = TooLargeError(f"{where}: the page is larger than MAX_PAGE_BYTES, {max_page_bytes} bytes")
+    too_large = f"{where}: the page is larger than MAX_PAGE_BYTES, {max_page_bytes} bytes"
     if length is not None and length > max_page_bytes:
-        raise too_large
+        raise TooLargeError(too_large)
 
     pieces: Iterator[bytes] = response.stream(PIECE_BYTES, decode_content=False)
     if encoding != "identity":
         pieces = _unzip(where, pieces)
-    page = io.BytesIO()  # gives its bytes away without a copy
-    for piece in pieces:
-        if page.tell() + len(piece) > max_page_bytes:
-            raise too_large
-        page.write(piece)
-    body = page.getvalue()
+    with io.BytesIO() as page:  # gives its bytes away without a copy; closed, a traceback keeps none of them
+        for piece in pieces:
+            if page.tell() + len(piece) > max_page_bytes:
+                raise TooLargeError(too_large)
+            page.write(piece)
+        body = page.getvalue()
     if exchange.ended and exchange.ragged:
         raise TruncatedError(f"{where}: closed without ending the TLS session, after {len(body)} bytes of the page")
     if exchange.ended and encoding == "identity" and body and not body.endswith(b"\n"):

@@ -355,6 +355,7 @@ TRUNCATED = [
         "closed before the whole page, ",
         [
             ("length-too-large", sends(header("Content-Length: 9999") + LINE)),
+            ("closes-in-its-large-page", sends(header("Content-Length: 999999"), LINES * 30)),
             ("length-and-no-page", sends(header("Content-Length: 5"))),
             ("closes-in-a-chunk", page_in_chunks(b"fff\r\n" + LINE)),
             ("closes-in-a-chunk-length", page_in_chunks(chunked(LINE, end=b"ff"))),

@@ -1,10 +1,13 @@
 """Each server that misbehaves has its code, its words, its deadline and its bound on memory."""
 
+import gc
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -16,8 +19,8 @@ from authority import Authority
 from misbehaving import GOOD, MAX_PAGE_BYTES, SERVERS, Server
 
 import servers
-from collector import store
-from collector.errors import CollectorError, ScrapeError
+from collector import connections, pipeline, store
+from collector.errors import CollectorError, ScrapeError, TlsError
 from collector.findings.hints import hint
 from collector.item import Item
 from collector.policy import Destination
@@ -110,6 +113,52 @@ def test_a_process_of_its_own_grows_by_no_more_than_a_page(serve: Serve, trusted
     grown = {row.name: peak_bytes - ordinary_bytes for row, (_, peak_bytes) in zip(heavy, told[2:], strict=True)}
     assert max(grown.values()) < CAP_BYTES * 9 // 8 + ALLOCATORS_BYTES, grown
     print(f"at most {max(grown.values())} bytes: {grown}")  # noqa: T201
+
+
+@pytest.mark.parametrize("name", ["page-without-end", "gzip-bomb", "closes-in-its-large-page", "drips-its-gzip"])
+def test_a_failure_that_is_kept_keeps_nothing_of_the_page(serve: Serve, on_a_laptop: None, name: str) -> None:
+    [row] = [row for row in SERVERS if row.name == name]
+    asked = target(endpoint=f"http://127.0.0.1:{serve(row.script).port}/metrics", timeout_seconds=2)
+    pipeline.ask(asked, time.monotonic() + 60)  # what is loaded once
+    gc.collect()
+    gc.disable()  # it would find cycles, but when is not for us to say
+    tracemalloc.start()
+    try:
+        answers = [pipeline.ask(asked, time.monotonic() + 60) for _ in range(3)]
+        kept_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert {getattr(answer.error, "code", None) for answer in answers} == {row.code}
+    assert kept_bytes < 3 * PIECE_BYTES
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to renegotiate with")
+def test_a_server_that_renegotiates_is_refused(trusted: Authority) -> None:
+    trusted.certify(**GOOD)
+    with subprocess.Popen(
+        ["openssl", "s_server", "-accept", "127.0.0.1:0", "-tls1_2", "-cert", "server.pem"],
+        cwd=trusted.directory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        lines = iter(process.stdout.readline, "")  # type: ignore[union-attr]
+        port = next(int(line.rpartition(":")[2]) for line in lines if line.startswith("ACCEPT "))
+
+        def renegotiate() -> None:
+            next(line for line in lines if line.startswith("GET "))
+            process.stdin.write("r\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+
+        threading.Thread(target=renegotiate, daemon=True).start()
+        try:
+            with pytest.raises(TlsError, match="the TLS session broke before an answer"):
+                scrape(Destination("https", "127.0.0.1", port, "/metrics", ("127.0.0.1",)), time.monotonic() + 20)
+        finally:
+            process.kill()
+            connections.POOLS.clear()
 
 
 # Kept connections
