@@ -142,7 +142,7 @@ class Response(http.client.HTTPResponse):
         super()._close_conn()  # type: ignore[misc]
 
     def _read_chunked(self, amt: int) -> bytes:
-        """As http.client's, which keeps chunks apart until it has enough: small ones take thirty times their size."""
+        """As http.client's, which keeps chunks apart until it has enough: small ones take fifty times their size."""
         piece = bytearray()
         while len(piece) < amt and (left := self._get_chunk_left()):
             part = self._safe_read(min(left, amt - len(piece)))  # type: ignore[attr-defined]
