@@ -5,48 +5,26 @@ a timeout alone would begin anew with every byte; and they end at a byte count.
 """
 
 import functools
-import http.client
-import io
 import logging
 import socket
 import ssl
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-MAX_HEADER_BYTES = 64 * 1024
+from collector.framing import MAX_HEADER_BYTES, Exchange, OverLimitError, Response
+
 # A router on the way forgets an idle connection without telling, and what is then sent over it gets no answer at all
 MAX_IDLE_SECONDS = 30.0
 TIMEOUT_SLACK_SECONDS = 0.01
-# As much as a header may be, and most of a page: after each read a thread waits for its turn again.
-READ_AHEAD_BYTES = MAX_HEADER_BYTES
 TLS_HANDSHAKE = "TLS handshake"
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What one answer may take, in time and bytes, and what it has taken."""
-
-    deadline: float
-    max_bytes: int
-    received_bytes: int = 0
-    ended: bool = False
-
-
-class OverLimitError(Exception):
-    """An answer has reached its `max_bytes`."""
 
 
 class StaleConnectionError(Exception):
     """A kept connection turned out to be closed before anything came over it."""
-
-
-class CutShort(http.client.HTTPException):
-    """The connection was closed inside the header."""
 
 
 class NotConnectedError(Exception):
@@ -64,13 +42,16 @@ class _Socket(socket.socket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         exchange = self.exchange
-        if exchange.received_bytes >= exchange.max_bytes:
+        if exchange.over or exchange.received_bytes >= exchange.max_bytes:
             raise OverLimitError
         left = _left(exchange.deadline)
         # Each setting is a system call, at which threads take turns: a page that comes at once needs one.
         if abs((self.gettimeout() or 0.0) - left) > TIMEOUT_SLACK_SECONDS:
             self.settimeout(left)
-        count = super().recv_into(*args, **kwargs)
+        try:
+            count = super().recv_into(*args, **kwargs)
+        except ssl.SSLEOFError:
+            count, exchange.ragged = 0, True
         exchange.received_bytes += count
         exchange.ended = not count
         return count
@@ -80,26 +61,10 @@ class _TlsSocket(_Socket, ssl.SSLSocket):
     """The same, in bytes after decryption."""
 
 
-class _Response(http.client.HTTPResponse):
-    """A header that is whole and well-formed, or an error; http.client takes what there is."""
-
-    def __init__(self, sock: _Socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._exchange = sock.exchange
-        self.fp = io.BufferedReader(self.fp.detach(), READ_AHEAD_BYTES)
-
-    def begin(self) -> None:
-        super().begin()
-        if self._exchange.ended:
-            raise CutShort
-        if self.msg.defects or self.msg.get_payload():
-            raise http.client.HTTPException("a line of the header has no colon")
-
-
 class Connection(HTTPConnection):
     """Goes to a literal address without a look-up; tells a kept connection that is closed from a server that fails."""
 
-    response_class = _Response
+    response_class = Response
     exchange: Exchange
     _kept = False
     _last_used = 0.0
@@ -147,10 +112,17 @@ class TlsConnection(Connection, HTTPSConnection):
         # Not urllib3's way, which sets up the context again for each connection, while other threads use it
         try:
             sock.settimeout(_left(deadline))
-            self.sock = cast(ssl.SSLContext, self.ssl_context).wrap_socket(sock, server_hostname=self.server_hostname)
+            self.sock = cast(ssl.SSLContext, self.ssl_context).wrap_socket(
+                sock, server_hostname=self.server_hostname, suppress_ragged_eofs=False
+            )
         except OSError as exc:
             raise NotConnectedError(TLS_HANDSHAKE) from exc
         self.is_verified = True
+
+    @property
+    def is_connected(self) -> bool:
+        # What OpenSSL has decrypted ahead is not seen at the socket
+        return super().is_connected and not cast(ssl.SSLSocket, self.sock).pending()
 
 
 def _left(deadline: float) -> float:
@@ -199,4 +171,5 @@ def new_tls_context(authorities: str | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=authorities)
     context.sslsocket_class = _TlsSocket
     context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake costs a client as much as a server likes
     return context

@@ -10,15 +10,24 @@ CollectorError
 ├── ScrapeError                                    the page could not be fetched
 │   ├── DnsError             dns_failed            the name has no address
 │   ├── RefusedError         connection_refused    nothing listens there
-│   ├── ConnectionFailed     connection_failed     unreachable, reset, or closed without an answer
-│   ├── TlsError             tls_failed            no trusted TLS session with that name
-│   ├── DeadlineError        timeout               connect or total deadline passed
+│   ├── ConnectionFailed     connection_failed     unreachable: no connection was made
+│   ├── ConnectionLost       connection_lost       reset, or closed without an answer
+│   ├── TlsError             tls_failed            no TLS session, or it broke
+│   │   ├── CertificateExpired    certificate_expired     the certificate's term is over or has not begun
+│   │   ├── CertificateWrongName  certificate_wrong_name  the certificate is for another name or address
+│   │   └── CertificateUntrusted  certificate_untrusted   nobody vouches for the certificate
+│   ├── DeadlineError        timeout               connected, and no answer within the time given
+│   │   ├── ConnectDeadlineError  connect_timeout  no connection or TLS session within its time
+│   │   └── PageDeadlineError     page_timeout     the page began to come, and was not whole in time
 │   ├── StatusError          http_status           an answer other than 200
 │   ├── RedirectError        redirect              an answer that points elsewhere; never followed
 │   ├── MetricsNotEnabled    metrics_not_enabled   SGLang without --enable-metrics
+│   ├── NotHttpError         not_http              what answers does not speak HTTP/1
+│   ├── HeaderTooLargeError  header_too_large      more header than anybody needs, or interim answers without end
+│   ├── FramingError         bad_framing           where the page ends is not said, or said wrongly
 │   ├── TruncatedError       page_truncated        the page ended before the server said it would
-│   ├── TooLargeError        page_too_large        more bytes than the cap
-│   └── ContentError         bad_content           not HTTP, or an encoding that cannot be undone
+│   ├── TooLargeError        page_too_large        more bytes than the limit, on the wire or decompressed
+│   └── ContentError         bad_content           an encoding that was not asked for, or cannot be undone
 ├── PageLimitError           page_over_limit       more lines, samples or labels than the limits, or longer ones
 └── ExpositionError          not_an_exposition     a page that is not in the text format
 
@@ -80,12 +89,36 @@ class ConnectionFailed(ScrapeError):
     code = "connection_failed"
 
 
+class ConnectionLost(ScrapeError):
+    code = "connection_lost"
+
+
 class TlsError(ScrapeError):
     code = "tls_failed"
 
 
+class CertificateExpired(TlsError):
+    code = "certificate_expired"
+
+
+class CertificateWrongName(TlsError):
+    code = "certificate_wrong_name"
+
+
+class CertificateUntrusted(TlsError):
+    code = "certificate_untrusted"
+
+
 class DeadlineError(ScrapeError):
     code = "timeout"
+
+
+class ConnectDeadlineError(DeadlineError):
+    code = "connect_timeout"
+
+
+class PageDeadlineError(DeadlineError):
+    code = "page_timeout"
 
 
 class StatusError(ScrapeError):
@@ -102,6 +135,18 @@ class RedirectError(ScrapeError):
 
 class MetricsNotEnabled(ScrapeError):
     code = "metrics_not_enabled"
+
+
+class NotHttpError(ScrapeError):
+    code = "not_http"
+
+
+class HeaderTooLargeError(ScrapeError):
+    code = "header_too_large"
+
+
+class FramingError(ScrapeError):
+    code = "bad_framing"
 
 
 class TruncatedError(ScrapeError):

@@ -7,6 +7,7 @@ values. Servers are waited for in threads; all else is done in the calling one.
 import functools
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -103,6 +104,7 @@ def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) ->
             return Answer(target, asked_at, ask_with_secrets(target, destination, judged_by, ends))
         return Answer(target, asked_at, scrape.scrape(destination, ends, page_limits()))
     except Exception as error:
+        _forget_values(error)
         return Answer(target, asked_at, error=error)
 
 
@@ -123,6 +125,13 @@ def ask_with_secrets(
         if header_now is None:
             raise
     return scrape.scrape(destination, ends, page_limits(), header_now, tls)
+
+
+def _forget_values(error: BaseException | None) -> None:
+    """An error is kept with its outcome, and its traceback would keep what was read of a page with it."""
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> Iterator[Answer]:

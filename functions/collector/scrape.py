@@ -14,22 +14,27 @@ import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError, SSLError
 
 from collector.connections import (
-    MAX_HEADER_BYTES,
     POOLS,
     TLS_HANDSHAKE,
     Connection,
-    CutShort,
-    Exchange,
     NotConnectedError,
-    OverLimitError,
     StaleConnectionError,
     tls_context,
 )
 from collector.errors import (
+    CertificateExpired,
+    CertificateUntrusted,
+    CertificateWrongName,
+    ConnectDeadlineError,
     ConnectionFailed,
+    ConnectionLost,
     ContentError,
     DeadlineError,
+    FramingError,
+    HeaderTooLargeError,
     MetricsNotEnabled,
+    NotHttpError,
+    PageDeadlineError,
     RedirectError,
     RefusedError,
     ScrapeError,
@@ -38,13 +43,13 @@ from collector.errors import (
     TooLargeError,
     TruncatedError,
 )
+from collector.framing import MAX_HEADER_BYTES, CutShort, Exchange, Misframed, OverLimitError
 from collector.limits import DEFAULT, Limits
 from collector.policy import Destination
 from collector.secrets import Header
 from collector.spelling import SCHEME_PORTS
 
 USER_AGENT = "sglang-collector/0.1.0"
-MAX_FRAMING_BYTES = 64 * 1024  # sizes of chunks, and what gzip adds to what does not shrink
 PIECE_BYTES = 256 * 1024
 
 
@@ -84,9 +89,8 @@ def scrape(
     try:
         if response.status != 200:
             raise _not_a_page(where, destination, response)
-        body = _read(where, response, limits.page_bytes)
-    # ValueError is http.client's, of a chunk with a negative length
-    except (HTTPError, ValueError, OverLimitError) as exc:
+        body = _read(where, response, exchange, limits.page_bytes)
+    except (HTTPError, OverLimitError) as exc:
         raise _explain(exc, where, deadline - started, exchange, limits.wire_bytes) from exc
     finally:
         if response.connection:  # not given back, so not read to the end
@@ -113,7 +117,7 @@ def _ask_first_to_connect(
         where = _where(destination, address)
         left = deadline - time.monotonic()
         if left <= 0:
-            failures.append(DeadlineError(f"{where}: no time was left to connect"))
+            failures.append(ConnectDeadlineError(f"{where}: no time was left to connect"))
             break
         seconds = min(connect_seconds, left if number == len(destination.addresses) else left / 2)
         try:
@@ -175,31 +179,28 @@ def _bracketed(host: str) -> str:
 # Reading
 
 
-def _read(where: str, response: urllib3.BaseHTTPResponse, max_page_bytes: int) -> bytes:
+def _read(where: str, response: urllib3.BaseHTTPResponse, exchange: Exchange, max_page_bytes: int) -> bytes:
     """The body, decompressed; more than the cap and a piece of it is never held."""
-    headers, length, chunked = response.headers, response.length_remaining, response.chunked
-    encoding = headers.get("content-encoding", "identity").strip().lower()
+    length = response.length_remaining
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise ContentError(f"{where}: the page has a Content-Encoding that was not asked for")
-    if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-        raise ContentError(f"{where}: the page has a Transfer-Encoding other than chunked")
-    if not chunked and length is None and "content-length" in headers:
-        raise ContentError(f"{where}: the page's Content-Length is not a number")
-    too_large = TooLargeError(f"{where}: the page is larger than the limit page_bytes, {max_page_bytes}")
+    too_large = f"{where}: the page is larger than the limit page_bytes, {max_page_bytes}"
     if length is not None and length > max_page_bytes:
-        raise too_large
+        raise TooLargeError(too_large)
 
     pieces: Iterator[bytes] = response.stream(PIECE_BYTES, decode_content=False)
     if encoding != "identity":
         pieces = _unzip(where, pieces)
-    page = io.BytesIO()  # gives its bytes away without a copy
-    for piece in pieces:
-        if page.tell() + len(piece) > max_page_bytes:
-            raise too_large
-        page.write(piece)
-    body = page.getvalue()
-    ends_by_closing = not chunked and length is None
-    if ends_by_closing and encoding == "identity" and body and not body.endswith(b"\n"):
+    with io.BytesIO() as page:  # gives its bytes away without a copy; closed, a traceback keeps none of them
+        for piece in pieces:
+            if page.tell() + len(piece) > max_page_bytes:
+                raise TooLargeError(too_large)
+            page.write(piece)
+        body = page.getvalue()
+    if exchange.ended and exchange.ragged:
+        raise TruncatedError(f"{where}: closed without ending the TLS session, after {len(body)} bytes of the page")
+    if exchange.ended and encoding == "identity" and body and not body.endswith(b"\n"):
         raise TruncatedError(f"{where}: closed in the middle of a line, after {len(body)} bytes of the page")
     return body
 
@@ -256,14 +257,14 @@ def _has_json_detail(response: urllib3.BaseHTTPResponse) -> bool:
     return isinstance(answer, dict) and "detail" in answer
 
 
-CERTIFICATE_FAULTS = {  # by OpenSSL's X509_V_ERR number
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is signed by itself, not by a known authority",
-    19: "the certificate's authority is not a known one",
-    20: "the certificate's authority is not a known one",
-    62: "the certificate is for another name",
-    64: "the certificate is for another address",
+CERTIFICATE_FAULTS: dict[int, tuple[type[TlsError], str]] = {  # by OpenSSL's X509_V_ERR number
+    9: (CertificateExpired, "the certificate is not valid yet"),
+    10: (CertificateExpired, "the certificate has expired"),
+    18: (CertificateUntrusted, "the certificate is signed by itself, not by a known authority"),
+    19: (CertificateUntrusted, "the certificate's authority is not a known one"),
+    20: (CertificateUntrusted, "the certificate's authority is not a known one"),
+    62: (CertificateWrongName, "the certificate is for another name"),
+    64: (CertificateWrongName, "the certificate is for another address"),
 }
 NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 
@@ -272,19 +273,22 @@ def _explain_connection(failure: NotConnectedError, where: str, seconds: float, 
     match failure.__cause__:
         case TimeoutError():
             limit = "the limit connect_seconds" if seconds == connect_seconds else "what its timeout leaves"
-            return DeadlineError(f"{where}: no {failure.step} within {seconds:.1f} s, {limit}")
+            return ConnectDeadlineError(f"{where}: no {failure.step} within {seconds:.1f} s, {limit}")
         case ConnectionRefusedError():
             return RefusedError(f"{where}: connection refused, nothing listens there")
+        case ssl.SSLCertVerificationError() as fault:
+            error, reason = CERTIFICATE_FAULTS.get(fault.verify_code, (CertificateUntrusted, fault.verify_message))
+            return error(f"{where}: no TLS session: {reason}")
         case fault if failure.step == TLS_HANDSHAKE:
             return TlsError(f"{where}: no TLS session: {_tls_reason(fault)}")
+        case ConnectionResetError():  # it was accepted, and let go at once
+            return ConnectionLost(f"{where}: closed or reset before an answer")
         case fault:
             return ConnectionFailed(f"{where}: no connection: {getattr(fault, 'strerror', None) or 'unknown reason'}")
 
 
 def _tls_reason(fault: BaseException | None) -> str:
     match fault:
-        case ssl.SSLCertVerificationError():
-            return CERTIFICATE_FAULTS.get(fault.verify_code, fault.verify_message)
         case ssl.SSLError() if fault.reason in NOT_TLS:
             return "what listens there does not speak TLS"
         case ssl.SSLError() if fault.reason and not isinstance(fault, ssl.SSLEOFError):
@@ -302,18 +306,23 @@ def _explain(
     fault = failure.args[-1] if isinstance(failure, ProtocolError | SSLError) else failure
     match fault:
         case ReadTimeoutError() | TimeoutError():
-            return DeadlineError(f"{where}: {awaited} did not come within {seconds:.1f} s, its timeout{so_far}")
+            late = PageDeadlineError if exchange else DeadlineError
+            return late(f"{where}: {awaited} did not come within {seconds:.1f} s, its timeout{so_far}")
         case OverLimitError() if exchange:
             return TooLargeError(f"{where}: the page takes more on the wire than the limit wire_bytes, {wire_bytes}")
         case OverLimitError():
-            return ContentError(f"{where}: the answer's header is larger than {MAX_HEADER_BYTES} bytes")
+            return HeaderTooLargeError(
+                f"{where}: the answer's header is larger than {MAX_HEADER_BYTES} bytes or has over 100 lines"
+            )
         case ssl.SSLError():
             return TlsError(f"{where}: the TLS session broke before {awaited}{so_far}: {_tls_reason(fault)}")
         case OSError():
-            return ConnectionFailed(f"{where}: closed or reset before {awaited}{so_far}")
+            return ConnectionLost(f"{where}: closed or reset before {awaited}{so_far}")
         case CutShort():
             return TruncatedError(f"{where}: closed in the middle of the answer's header")
+        case Misframed():
+            return FramingError(f"{where}: where the page ends is not clear: {fault}")
         case _ if exchange and exchange.ended:
             return TruncatedError(f"{where}: closed before {awaited}{so_far}")
         case _:
-            return ContentError(f"{where}: the {'page is chunked wrongly' if exchange else 'answer is not HTTP/1'}")
+            return NotHttpError(f"{where}: the answer is not HTTP/1")

@@ -15,7 +15,7 @@ def ask(on_a_laptop):
     """One scrape of a member of the fleet."""
 
     def once(member):
-        timeout_seconds = 1 if member.code == "timeout" else 10
+        timeout_seconds = 1 if member.code in ("timeout", "page_timeout") else 10
         settings = member.settings | {"timeout_seconds": timeout_seconds}
         registration = Registration(instance_id=member.instance_id, **settings)
         deadline = time.monotonic() + 60

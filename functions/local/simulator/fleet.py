@@ -152,7 +152,7 @@ KINDS = {
     "restarting": Kind(Restarting, None),
     "down": Kind(Down, "connection_refused"),
     "hanging": Kind(lambda _: Faulty(HangingHandler), "timeout", timeout_seconds=3),
-    "dripping": Kind(lambda _: Faulty(DrippingHandler), "timeout", timeout_seconds=3),
+    "dripping": Kind(lambda _: Faulty(DrippingHandler), "page_timeout", timeout_seconds=3),
 }
 SPECIAL = ("down", "down", "hanging", "dripping", "restarting", "many-ranks")
 
