@@ -367,7 +367,7 @@ TRUNCATED = [
 TOO_LARGE = [
     *rows(
         "page_too_large",
-        f"larger than MAX_PAGE_BYTES, {MAX_PAGE_BYTES} bytes",
+        f"larger than the limit page_bytes, {MAX_PAGE_BYTES}",
         [
             ("says-it-is-too-large", and_holds(header(f"Content-Length: {MAX_PAGE_BYTES + 1}"))),
             ("says-it-is-an-exabyte", and_holds(header("Content-Length: " + "9" * 18))),
@@ -385,7 +385,7 @@ TOO_LARGE = [
     ),
     *rows(
         "page_too_large",
-        "bytes on the wire",
+        "on the wire than the limit wire_bytes",
         [
             ("small-chunks-without-end", without_end(CHUNKED, b"2\r\nx\n\r\n" * 1000)),
             ("chunk-extensions-without-end", without_end(CHUNKED, b"1;" + b"canary" * 1000 + b"\r\nx\r\n")),
@@ -514,7 +514,7 @@ UNDER_TLS = [
             ("no-answer", sends(), "connection_lost", "closed or reset before an answer"),
             ("second-answer", and_holds(whole() + whole(LINE)), "bad_framing", "more came after its end"),
             ("drips", drips(header("Content-Length: 9999")), "page_timeout", "the whole page did not come"),
-            ("bomb", without_end(header("Content-Encoding: gzip") + BOMB, b""), "page_too_large", "MAX_PAGE_BYTES"),
+            ("bomb", without_end(header("Content-Encoding: gzip") + BOMB, b""), "page_too_large", "page_bytes"),
             ("silent", and_holds(), "timeout", "an answer did not come within"),
         ]
     ),

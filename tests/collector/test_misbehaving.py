@@ -23,6 +23,7 @@ from collector import connections, pipeline, store
 from collector.errors import CollectorError, ScrapeError, TlsError
 from collector.findings.hints import hint
 from collector.item import Item
+from collector.limits import DEFAULT, Limits
 from collector.policy import Destination
 from collector.scrape import PIECE_BYTES, Page, scrape
 from faulty_dynamodb import FaultyDynamoDb
@@ -33,13 +34,14 @@ from support import ROOT, target
 
 Serve = Callable[..., servers.Server]
 
+LIMITS = Limits(page_bytes=MAX_PAGE_BYTES, wire_bytes=MAX_PAGE_BYTES * 3 // 2)
 # The page and an eighth to grow in, and pieces of it: as they came, what is left of them to unpack, unpacked
 MEMORY_BYTES = MAX_PAGE_BYTES * 9 // 8 + 8 * PIECE_BYTES
 
 
 @pytest.fixture(autouse=True)
-def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAX_PAGE_BYTES", str(MAX_PAGE_BYTES))
+def _small_pages(set_limits: Callable[[str], None]) -> None:
+    set_limits(f"page_bytes={LIMITS.page_bytes},wire_bytes={LIMITS.wire_bytes}")
 
 
 def start(row: Server, serve: Serve, authority: Authority) -> servers.Server:
@@ -48,7 +50,7 @@ def start(row: Server, serve: Serve, authority: Authority) -> servers.Server:
 
 def fetch(server: servers.Server, row: Server, seconds: float | None = None) -> Page:
     destination = Destination(row.scheme, "127.0.0.1", server.port, "/metrics", ("127.0.0.1",))
-    return scrape(destination, time.monotonic() + (seconds or row.seconds))
+    return scrape(destination, time.monotonic() + (seconds or row.seconds), LIMITS)
 
 
 def outcome(server: servers.Server, row: Server) -> tuple[str | None, str]:
@@ -82,7 +84,6 @@ def test_a_server_that_misbehaves_has_its_code_and_its_words(serve: Serve, trust
 
 # Memory that Python does not count: zlib's and OpenSSL's
 
-CAP_BYTES = 16 << 20
 ALLOCATORS_BYTES = 8 << 20
 HEAVY = {
     *("page-without-end", "line-without-end", "chunks-without-end", "chunk-without-end", "header-without-end"),
@@ -101,7 +102,7 @@ def test_a_process_of_its_own_grows_by_no_more_than_a_page(serve: Serve, trusted
     child = subprocess.run(
         [sys.executable, measuring.__file__],
         input=json.dumps(asked),
-        env=os.environ | {"MAX_PAGE_BYTES": str(CAP_BYTES), "PYTHONPATH": str(ROOT / "functions")},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "functions")},
         capture_output=True,
         text=True,
         check=True,
@@ -111,7 +112,7 @@ def test_a_process_of_its_own_grows_by_no_more_than_a_page(serve: Serve, trusted
     assert [code for code, _ in told] == [None, None, *(row.code for row in heavy)]
     ordinary_bytes = told[1][1]
     grown = {row.name: peak_bytes - ordinary_bytes for row, (_, peak_bytes) in zip(heavy, told[2:], strict=True)}
-    assert max(grown.values()) < CAP_BYTES * 9 // 8 + ALLOCATORS_BYTES, grown
+    assert max(grown.values()) < DEFAULT.page_bytes * 9 // 8 + ALLOCATORS_BYTES, grown
     print(f"at most {max(grown.values())} bytes: {grown}")  # noqa: T201
 
 
