@@ -101,7 +101,7 @@ def test_a_target_takes_its_thresholds_with_it():
     assert len(packed) == 1
 
 
-@pytest.mark.parametrize("label", ["é", "\uffff", "\ufffe", "𝄞", "\x80", '"', "\\"], ids=ascii)
+@pytest.mark.parametrize("label", ["é", "\uffff", "\ufffe", "𝄞", "\xa0", '"', "\\"], ids=ascii)
 def test_a_body_has_only_characters_that_sqs_takes_and_says_the_same(label):
     [message] = messages.pack([due("a", labels={"team": label})], 1)
     assert all(" " <= character <= "~" for character in message.body)

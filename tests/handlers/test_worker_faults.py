@@ -1,5 +1,6 @@
 """Whatever fails on our side: each target has one outcome for each slot in the end, none twice, none missing."""
 
+import threading
 import time
 
 import pytest
@@ -136,16 +137,18 @@ def test_a_dynamodb_that_goes_down_between_reading_and_writing_costs_only_what_w
     targets = fleet(pages)
     queue = Queue(impatient)
     queue.send(*messages(targets))
-    went_down = iter([True])
+    written = threading.Event()
 
     def down_after_the_first_write(operation, request, forward):
         answer = forward(request)
-        if operation == "BatchWriteItem" and next(went_down, False):
+        if operation == "BatchWriteItem" and not written.is_set():
             dynamodb.fault = closed
+            written.set()
         return answer
 
     dynamodb.fault = down_after_the_first_write
     queue.deliver_once()
+    assert written.wait(30)  # the worker may have lost patience before it
     assert len(stored()) == batches.WRITES_AT_ONCE
     dynamodb.fault = None
     queue.deliver()
