@@ -48,7 +48,12 @@ def judge(
 
 
 def judge_failure(
-    error: CollectorError, memory: Memory, at: datetime, failures: int, rules: Thresholds = DEFAULT
+    error: CollectorError,
+    memory: Memory,
+    at: datetime,
+    failures: int,
+    rules: Thresholds = DEFAULT,
+    engine: str = "",
 ) -> tuple[Health, Memory]:
     """The verdict on a scrape that failed, `failures` of them in a row, this one included.
 
@@ -57,7 +62,7 @@ def judge_failure(
     evidence: dict[str, float | str | None] = {"error_code": error.code, "failures": failures}
     if memory.last_good_slot_ms is not None:
         evidence["seconds_since_last_good"] = _milliseconds(at) / 1000 - memory.last_good_slot_ms / 1000
-    words, help_ = str(error)[:ERROR_CHARACTERS], hint(error.code, "")
+    words, help_ = str(error)[:ERROR_CHARACTERS], hint(error.code, engine)
     if isinstance(error, NotAskedError):
         finding = found(error.code, "warning", words, help_, evidence)
     elif isinstance(error, CERTAIN):

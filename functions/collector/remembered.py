@@ -4,16 +4,17 @@
 without what every finding has: compressed beside `USUAL_FINDINGS`, and of a hint only the key under which it stands.
 """
 
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
 from collector.batches import Item, read_key
 from collector.findings import hints
 from collector.packing import deflate, inflate
-from collector.verdict import NO_MEMORY, Finding, Health, Memory
+from collector.verdict import NO_MEMORY, Finding, Health, Memory, Status
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 # All fields but `status`, which is told in `health`.
@@ -28,6 +29,12 @@ MEMORY = {
     "restarts": "r",
     "still_ranks": "k",
 }
+STATUSES = get_args(Status)
+UNREADABLE = Finding(
+    code="unreadable_findings",
+    severity="warning",
+    message="What was found then is stored, and cannot be read: it is damaged, or of another release.",
+)
 FINDINGS = TypeAdapter(tuple[Finding, ...])
 # What findings are made of more often than not, the likeliest last. Another text would not read what is stored.
 USUAL_FINDINGS = (
@@ -67,20 +74,29 @@ def tell_health(health: Health) -> Iterator[tuple[str, dict[str, Any]]]:
     """The attributes of a verdict. Since when it holds is in the memory."""
     yield "health", {"S": health.status}
     if health.findings:
-        short = tuple(one.model_copy(update={"hint": hints.key(one.hint)}) for one in health.findings)
+        short = tuple(one.model_copy(update={"hint": hints.kept(one.hint)}) for one in health.findings)
         yield "findings", {"B": deflate(FINDINGS.dump_json(short, exclude_defaults=True), USUAL_FINDINGS)}
 
 
 def read_health(item: Item) -> Health | None:
+    """The verdict; None where the item has none. Findings that cannot be read are told as one that says so."""
     memory = read_memory(item)
     if memory.status is None or memory.since_ms is None:
         return None
-    findings: tuple[Finding, ...] = ()
-    if "findings" in item:
-        engine = item["engine"]["S"]
+    status = memory.status if memory.status in STATUSES else "unknown"  # one of a later release's
+    return Health(status=status, since=EPOCH + timedelta(milliseconds=memory.since_ms), findings=_findings(item))
+
+
+def _findings(item: Item) -> tuple[Finding, ...]:
+    if "findings" not in item:
+        return ()
+    try:
         short = FINDINGS.validate_json(inflate(item["findings"]["B"], USUAL_FINDINGS))
-        findings = tuple(one.model_copy(update={"hint": one.hint and hints.hint(one.hint, engine)}) for one in short)
-    return Health(status=memory.status, since=EPOCH + timedelta(milliseconds=memory.since_ms), findings=findings)
+    except (KeyError, ValueError, zlib.error) as exc:
+        # Its first line: pydantic's others quote what was stored.
+        return (UNREADABLE.model_copy(update={"evidence": {"reason": str(exc).partition("\n")[0]}}),)
+    engine = item["engine"]["S"]
+    return tuple(one.model_copy(update={"hint": hints.told(one.hint, engine)}) for one in short)
 
 
 def tell_memory(memory: Memory, at_ms: int, good: bool) -> Iterator[tuple[str, dict[str, Any]]]:
