@@ -1,7 +1,8 @@
 """What an item keeps of a verdict, and of what is carried from scrape to scrape; and both read back from it.
 
 `memory` is a map, with a letter for each field of `Memory`; its times are in ms before the scrape. `findings` are JSON
-without what every finding has: compressed beside `USUAL_FINDINGS`, and of a hint only the key under which it stands.
+without what every finding has: compressed beside `USUAL_FINDINGS`, and of a hint only the key under which it
+stands; its words, where it has none.
 """
 
 import zlib

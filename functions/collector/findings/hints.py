@@ -56,7 +56,8 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "saturated by request slots": {
         "sglang": "It runs as many requests as it has ever run: raise --max-running-requests, or add servers.",
         "vllm": "It runs as many requests as it has ever run: raise --max-num-seqs, or add servers.",
-        # Not --max-batch-total-tokens: with Flash Attention it works that out itself, and takes no notice of the flag.
+        # Not --max-batch-total-tokens: with Flash Attention TGI works that out itself and ignores the flag; what it
+        # admits by is a request's prompt and `max_new_tokens` together (its backends/v3/src/lib.rs and queue.rs).
         "tgi": (
             "It runs as many requests as it has ever run: raise --max-batch-size if it is set, "
             "lower --max-total-tokens, which is what each may take, or add servers."
