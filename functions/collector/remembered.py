@@ -7,6 +7,7 @@ stands; its words, where it has none.
 
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -92,8 +93,8 @@ def _findings(item: Item) -> tuple[Finding, ...]:
     if "findings" not in item:
         return ()
     try:
-        short = FINDINGS.validate_json(inflate(item["findings"]["B"], USUAL_FINDINGS))
-    except (KeyError, ValueError, zlib.error) as exc:
+        short = FINDINGS.validate_json(inflate(item["findings"].get("B", b""), USUAL_FINDINGS))
+    except (ValueError, zlib.error) as exc:
         # Its first line: pydantic's others quote what was stored.
         return (UNREADABLE.model_copy(update={"evidence": {"reason": str(exc).partition("\n")[0]}}),)
     engine = item["engine"]["S"]
@@ -120,20 +121,27 @@ def tell_memory(memory: Memory, at_ms: int, good: bool) -> Iterator[tuple[str, d
 
 
 def read_memory(item: Item) -> Memory:
-    told = item.get("memory", {}).get("M", {})  # of a release before these forms: what it remembered is forgotten once
-    at_ms = int(item["scraped_at"]["N"])
+    """What a scrape left for the next. A form that is not known, an older release's or a spoilt one, is forgotten once.
+
+    For one item must not keep the other targets of an invocation from being collected.
+    """
     values: dict[str, Any] = {"status": item.get("health", {}).get("S")}
     if "blob" in item:
         values["last_good_slot_ms"] = read_key(item)[1]
+    with suppress(KeyError, ValueError):
+        values |= dict(_remembered(item.get("memory", {}).get("M", {}), int(item["scraped_at"]["N"])))
+    return Memory(**values)
+
+
+def _remembered(told: Item, at_ms: int) -> Iterator[tuple[str, Any]]:
     for name, letter in MEMORY.items():
         if letter not in told:
             continue
         if name.endswith("_ms"):
-            values[name] = at_ms - int(told[letter]["N"])
+            yield name, at_ms - int(told[letter]["N"])
         elif name == "still_ranks":
-            values[name] = {rank: at_ms - int(ago["N"]) for rank, ago in told[letter]["M"].items()}
+            yield name, {rank: at_ms - int(ago["N"]) for rank, ago in told[letter]["M"].items()}
         elif name == "restarts":
-            values[name] = tuple(one == "1" for one in told[letter]["S"])
+            yield name, tuple(one == "1" for one in told[letter]["S"])
         else:
-            values[name] = type(getattr(NO_MEMORY, name))(told[letter]["N"])
-    return Memory(**values)
+            yield name, type(getattr(NO_MEMORY, name))(told[letter]["N"])

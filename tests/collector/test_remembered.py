@@ -65,6 +65,21 @@ def test_a_memory_is_read_back_as_it_was(memory, good):
     assert read_memory(item_of(health(), memory, good)) == memory
 
 
+@pytest.mark.parametrize(
+    "memory",
+    [
+        pytest.param({"S": "[1,0,1]"}, id="an-older-form"),
+        pytest.param({"M": {"s": {"N": "5"}, "p": {"S": "soon"}}}, id="a-time-that-is-a-word"),
+        pytest.param({"M": {"s": {"N": "5"}, "f": {"N": "1.5"}}}, id="a-failure-and-a-half"),
+        pytest.param({"M": {"s": {"N": "5"}, "k": {"N": "1"}}}, id="ranks-that-are-a-number"),
+    ],
+)
+def test_a_memory_that_cannot_be_read_is_forgotten_and_keeps_no_other_from_being_read(memory):
+    item = item_of(health(), FULL, True) | {"memory": memory}
+    assert read_memory(item) == Memory(status="degraded", last_good_slot_ms=AT_MS)
+    assert read_health(item) is None
+
+
 def test_nothing_remembered_takes_no_attribute():
     assert dict(tell_memory(NO_MEMORY, AT_MS, good=False)) == {}
 
