@@ -82,3 +82,12 @@ class Past:
 
     def _write(self, outcome: Outcome) -> None:
         assert store.write([outcome], time.monotonic() + PATIENCE_SECONDS) == {}
+
+
+def spoil_findings() -> int:
+    """Those of every stored scrape that has any; gives how many."""
+    table = boto3.resource("dynamodb").Table(store.table_name())
+    spoilt = [item for item in table.scan()["Items"] if "findings" in item]
+    for item in spoilt:
+        table.put_item(Item=item | {"findings": b"nothing that was ever packed"})
+    return len(spoilt)

@@ -113,7 +113,8 @@ def _seen(instance_id: str, line: Line | None, at: datetime, rules: Thresholds) 
     if line:
         if line.status in STATUSES:  # not None, nor one of a later release's
             status = line.status
-        silence = health.silence(_moment(line.at_ms), line.interval_seconds, rules)
+        intervals = rules.stale_intervals if line.stale_intervals is None else line.stale_intervals
+        silence = health.silence(_moment(line.at_ms), line.interval_seconds, intervals)
         if at > silence:
             status, since_ms = "stale", (silence - EPOCH) // timedelta(milliseconds=1)
     place = Place(STATUSES.index(status), NEVER_MS if since_ms is None else since_ms, instance_id)

@@ -48,7 +48,12 @@ def judge(
 
 
 def judge_failure(
-    error: CollectorError, memory: Memory, at: datetime, failures: int, rules: Thresholds = DEFAULT
+    error: CollectorError,
+    memory: Memory,
+    at: datetime,
+    failures: int,
+    rules: Thresholds = DEFAULT,
+    engine: str = "",
 ) -> tuple[Health, Memory]:
     """The verdict on a scrape that failed, `failures` of them in a row, this one included.
 
@@ -57,7 +62,7 @@ def judge_failure(
     evidence: dict[str, float | str | None] = {"error_code": error.code, "failures": failures}
     if memory.last_good_slot_ms is not None:
         evidence["seconds_since_last_good"] = _milliseconds(at) / 1000 - memory.last_good_slot_ms / 1000
-    words, help_ = str(error)[:ERROR_CHARACTERS], hint(error.code, "")
+    words, help_ = str(error)[:ERROR_CHARACTERS], hint(error.code, engine)
     if isinstance(error, NotAskedError):
         finding = found(error.code, "warning", words, help_, evidence)
     elif isinstance(error, CERTAIN):
@@ -75,7 +80,7 @@ def stale(
     health: Health, scraped_at: datetime, interval_seconds: int, at: datetime, rules: Thresholds = DEFAULT
 ) -> Health:
     """The verdict as it reads now. Where the collector has been silent for too long, that comes before the last one."""
-    silent_since = silence(scraped_at, interval_seconds, rules)
+    silent_since = silence(scraped_at, interval_seconds, rules.stale_intervals)
     if at <= silent_since:
         return health
     seconds = (at - scraped_at).total_seconds()
@@ -89,9 +94,9 @@ def stale(
     return Health(status="stale", since=silent_since, findings=worst_first((finding, *health.findings)))
 
 
-def silence(scraped_at: datetime, interval_seconds: int, rules: Thresholds) -> datetime:
+def silence(scraped_at: datetime, interval_seconds: int, stale_intervals: float) -> datetime:
     """When a scrape that nothing followed is too old to go by."""
-    return scraped_at + timedelta(seconds=rules.stale_intervals * interval_seconds)
+    return scraped_at + timedelta(seconds=stale_intervals * interval_seconds)
 
 
 def _moved(now: Snapshot, interval: Interval | None, moves: Moves | None, memory: Memory, at_ms: int) -> Memory:

@@ -16,6 +16,7 @@ follows from the page is read off the page again.
 | `memory` | what else is carried from scrape to scrape, see `remembered` |
 | `failures`, `retry_at` | of `backoff`: failures in a row, and until when slots are passed over, ms since 1970 |
 | `interval` | seconds to the next slot, of a registered server |
+| `stale` | its own `stale_intervals`, where it has one: that is asked when a scrape is read |
 | `run`, `wait`, `kv`, `tps` | headlines: requests running and waiting, share of the KV pool in use, tokens per second |
 | `hit`, `ttft` | and of the interval: cached over prompt tokens, and the p95 of the time to first token in seconds |
 | `expires_at` | seconds since 1970, the table's time to live |
@@ -35,7 +36,7 @@ from collector.codec import UnreadableError
 from collector.outcome import Outcome
 from collector.pages import ANCHOR_OUTLASTS_SECONDS, Told
 from collector.remembered import EPOCH, read_health, read_memory, tell_health, tell_memory
-from collector.targets import Key, Target
+from collector.targets import STALE_INTERVALS, Key, Target
 from collector.verdict import NO_MEMORY, Health, Memory
 
 ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names included
@@ -93,6 +94,8 @@ def item_of(outcome: Outcome) -> Item:
         item["error"] = {"S": str(outcome.error)[:ERROR_CHARACTERS]}
     if target.interval_seconds:
         item["interval"] = _number(target.interval_seconds)
+    if target.own_stale_intervals is not None:
+        item["stale"] = _number(target.own_stale_intervals)
     if outcome.health:
         item |= dict(tell_health(outcome.health))
     item |= dict(tell_memory(outcome.memory, milliseconds(outcome.asked_at), good=outcome.snapshot is not None))
@@ -190,6 +193,7 @@ def read_stored(item: Item, told: Told | UnreadableError | None) -> Stored:
         engine=item["engine"]["S"],
         endpoint=item["endpoint"]["S"],
         interval_seconds=int(item["interval"]["N"]) if "interval" in item else None,
+        thresholds={STALE_INTERVALS: float(item["stale"]["N"])} if "stale" in item else {},
     )
     return Stored(
         target=target,

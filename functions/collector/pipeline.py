@@ -161,7 +161,9 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         lines = reading.exposition.lines(page.body)
     except CollectorError as error:
         failures = before.memory.failures + 1
-        verdict, memory = health.judge_failure(error, before.memory, asked_at, failures, thresholds(target))
+        verdict, memory = health.judge_failure(
+            error, before.memory, asked_at, failures, thresholds(target), target.engine
+        )
         memory = replace(memory, failures=failures)
         state = backoff.after_scrape(before.state, target, None)
         return Outcome(target, asked_at, error=error, state=state, health=verdict, memory=memory)

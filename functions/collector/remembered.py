@@ -1,19 +1,22 @@
 """What an item keeps of a verdict, and of what is carried from scrape to scrape; and both read back from it.
 
 `memory` is a map, with a letter for each field of `Memory`; its times are in ms before the scrape. `findings` are JSON
-without what every finding has: compressed beside `USUAL_FINDINGS`, and of a hint only the key under which it stands.
+without what every finding has: compressed beside `USUAL_FINDINGS`, and of a hint only the key under which it
+stands; its words, where it has none.
 """
 
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
 from collector.batches import Item, read_key
 from collector.findings import hints
 from collector.packing import deflate, inflate
-from collector.verdict import NO_MEMORY, Finding, Health, Memory
+from collector.verdict import NO_MEMORY, Finding, Health, Memory, Status
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 # All fields but `status`, which is told in `health`.
@@ -28,6 +31,12 @@ MEMORY = {
     "restarts": "r",
     "still_ranks": "k",
 }
+STATUSES = get_args(Status)
+UNREADABLE = Finding(
+    code="unreadable_findings",
+    severity="warning",
+    message="What was found then is stored, and cannot be read: it is damaged, or of another release.",
+)
 FINDINGS = TypeAdapter(tuple[Finding, ...])
 # What findings are made of more often than not, the likeliest last. Another text would not read what is stored.
 USUAL_FINDINGS = (
@@ -67,20 +76,29 @@ def tell_health(health: Health) -> Iterator[tuple[str, dict[str, Any]]]:
     """The attributes of a verdict. Since when it holds is in the memory."""
     yield "health", {"S": health.status}
     if health.findings:
-        short = tuple(one.model_copy(update={"hint": hints.key(one.hint)}) for one in health.findings)
+        short = tuple(one.model_copy(update={"hint": hints.kept(one.hint)}) for one in health.findings)
         yield "findings", {"B": deflate(FINDINGS.dump_json(short, exclude_defaults=True), USUAL_FINDINGS)}
 
 
 def read_health(item: Item) -> Health | None:
+    """The verdict; None where the item has none. Findings that cannot be read are told as one that says so."""
     memory = read_memory(item)
     if memory.status is None or memory.since_ms is None:
         return None
-    findings: tuple[Finding, ...] = ()
-    if "findings" in item:
-        engine = item["engine"]["S"]
-        short = FINDINGS.validate_json(inflate(item["findings"]["B"], USUAL_FINDINGS))
-        findings = tuple(one.model_copy(update={"hint": one.hint and hints.hint(one.hint, engine)}) for one in short)
-    return Health(status=memory.status, since=EPOCH + timedelta(milliseconds=memory.since_ms), findings=findings)
+    status = memory.status if memory.status in STATUSES else "unknown"  # one of a later release's
+    return Health(status=status, since=EPOCH + timedelta(milliseconds=memory.since_ms), findings=_findings(item))
+
+
+def _findings(item: Item) -> tuple[Finding, ...]:
+    if "findings" not in item:
+        return ()
+    try:
+        short = FINDINGS.validate_json(inflate(item["findings"].get("B", b""), USUAL_FINDINGS))
+    except (ValueError, zlib.error) as exc:
+        # Its first line: pydantic's others quote what was stored.
+        return (UNREADABLE.model_copy(update={"evidence": {"reason": str(exc).partition("\n")[0]}}),)
+    engine = item["engine"]["S"]
+    return tuple(one.model_copy(update={"hint": hints.told(one.hint, engine)}) for one in short)
 
 
 def tell_memory(memory: Memory, at_ms: int, good: bool) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -103,20 +121,27 @@ def tell_memory(memory: Memory, at_ms: int, good: bool) -> Iterator[tuple[str, d
 
 
 def read_memory(item: Item) -> Memory:
-    told = item.get("memory", {}).get("M", {})  # of a release before these forms: what it remembered is forgotten once
-    at_ms = int(item["scraped_at"]["N"])
+    """What a scrape left for the next. A form that is not known, an older release's or a spoilt one, is forgotten once.
+
+    For one item must not keep the other targets of an invocation from being collected.
+    """
     values: dict[str, Any] = {"status": item.get("health", {}).get("S")}
     if "blob" in item:
         values["last_good_slot_ms"] = read_key(item)[1]
+    with suppress(KeyError, ValueError):
+        values |= dict(_remembered(item.get("memory", {}).get("M", {}), int(item["scraped_at"]["N"])))
+    return Memory(**values)
+
+
+def _remembered(told: Item, at_ms: int) -> Iterator[tuple[str, Any]]:
     for name, letter in MEMORY.items():
         if letter not in told:
             continue
         if name.endswith("_ms"):
-            values[name] = at_ms - int(told[letter]["N"])
+            yield name, at_ms - int(told[letter]["N"])
         elif name == "still_ranks":
-            values[name] = {rank: at_ms - int(ago["N"]) for rank, ago in told[letter]["M"].items()}
+            yield name, {rank: at_ms - int(ago["N"]) for rank, ago in told[letter]["M"].items()}
         elif name == "restarts":
-            values[name] = tuple(one == "1" for one in told[letter]["S"])
+            yield name, tuple(one == "1" for one in told[letter]["S"])
         else:
-            values[name] = type(getattr(NO_MEMORY, name))(told[letter]["N"])
-    return Memory(**values)
+            yield name, type(getattr(NO_MEMORY, name))(told[letter]["N"])

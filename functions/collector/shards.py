@@ -80,6 +80,8 @@ class Line:
     tps: float | None = None
     hit: float | None = None
     ttft: float | None = None
+    stale_intervals: float | None = None
+    """The target's own; None: all servers'."""
 
 
 def line_of(outcome: Outcome) -> Line:
@@ -99,6 +101,7 @@ def line_of(outcome: Outcome) -> Line:
         last_good_slot_ms=memory.last_good_slot_ms,
         failures=memory.failures,
         code=outcome.code,
+        stale_intervals=target.own_stale_intervals,
         **{name: float(number) for name, number in headlines(outcome)},
     )
 
@@ -164,6 +167,7 @@ def read_lines(item: Item) -> tuple[Line, ...]:
 def _row(line: Line, base_ms: int) -> list[Any]:
     """A line as JSON: times as what lies between them, of which most are short."""
     numbers = [_short(getattr(line, name)) for name in HEADLINES]
+    own = [] if line.stale_intervals is None else [_short(line.stale_intervals)]  # of few: the others pay nothing
     return [
         line.instance_id,
         base_ms - line.slot_ms,
@@ -177,6 +181,7 @@ def _row(line: Line, base_ms: int) -> list[Any]:
         line.failures,
         line.code,
         *numbers,
+        *own,
     ]
 
 
@@ -184,6 +189,7 @@ def _line(row: list[Any], base_ms: int, interval_seconds: int) -> Line:
     instance_id, behind, after, engine, models, status, since, progress, last_good, failures, code, *numbers = row
     slot_ms = base_ms - behind
     at_ms = slot_ms + after
+    [own] = numbers[len(HEADLINES) :] or [None]
     return Line(
         instance_id=instance_id,
         slot_ms=slot_ms,
@@ -197,7 +203,8 @@ def _line(row: list[Any], base_ms: int, interval_seconds: int) -> Line:
         last_good_slot_ms=_between(last_good, slot_ms),
         failures=failures,
         code=code,
-        **dict(zip(HEADLINES, numbers, strict=True)),
+        **dict(zip(HEADLINES, numbers[: len(HEADLINES)], strict=True)),
+        stale_intervals=own,
     )
 
 

@@ -50,13 +50,9 @@ Labels = Annotated[
         max_length=16, description="Words of the operator's own, kept with every scrape.", examples=[{"team": "search"}]
     ),
 ]
-# It is asked when a scrape is read back, and what is stored does not say what its target's own is.
-FOR_ALL_ALONE = "stale_intervals"
 
 
 def _thresholds(own: dict[str, float]) -> dict[str, float]:
-    if FOR_ALL_ALONE in own:
-        raise ValueError(f"{FOR_ALL_ALONE} is for all servers alone, no target has its own")
     if own:
         DEFAULT.with_overrides(own)
     return own
@@ -68,9 +64,12 @@ OwnThresholds = Annotated[
     Field(
         description="What verdicts on this server are measured against, where it differs from all servers'.",
         examples=[{"stalled_seconds": 60}],
-        json_schema_extra={"propertyNames": {"enum": sorted({*Thresholds.model_fields} - {FOR_ALL_ALONE})}},
+        json_schema_extra={"propertyNames": {"enum": sorted(Thresholds.model_fields)}},
     ),
 ]
+
+STALE_INTERVALS = "stale_intervals"
+"""The one threshold that is asked when a scrape is read; the others are when it is made."""
 
 Key = tuple[str, int]
 """What a scrape is kept under: the server's name, and the slot in ms since 1970."""
@@ -101,6 +100,10 @@ class Target(Model):
     @property
     def key(self) -> Key:
         return self.instance_id, self.slot_ms
+
+    @property
+    def own_stale_intervals(self) -> float | None:
+        return self.thresholds.get(STALE_INTERVALS)
 
 
 MESSAGE = TypeAdapter(tuple[Target, ...])

@@ -110,7 +110,7 @@ def read_metrics(
     if isinstance(stored.told, UnreadableError):
         code, error = "unreadable_page", f"the stored page cannot be read: {stored.told}"
     if verdict and stored.target.interval_seconds:
-        now, thresholds = datetime.now(UTC), pipeline.base_thresholds()
+        now, thresholds = datetime.now(UTC), pipeline.thresholds(stored.target)
         verdict = health.stale(verdict, stored.scraped_at, stored.target.interval_seconds, now, thresholds)
     reading = recall(stored)
     snapshot = reading.with_verdict(stored.health) if reading else None

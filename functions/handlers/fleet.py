@@ -16,7 +16,7 @@ from collector.targets import InstanceId
 from collector.verdict import Status
 from handlers.answers import INVALID, documented, reply
 
-router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
+router = APIGatewayHttpRouter()
 
 CURSOR_MARK = "fleet/1"
 CURSOR: TypeAdapter[tuple[Status, int, str]] = TypeAdapter(
@@ -42,7 +42,12 @@ def _place(cursor: str) -> Place:
     raise ValueError("not a cursor that this view has given")
 
 
-Cursor = Annotated[str, AfterValidator(_place)]
+def _given(cursor: str) -> str:
+    _place(cursor)
+    return cursor
+
+
+Cursor = Annotated[str, AfterValidator(_given)]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -75,7 +80,7 @@ def read_fleet(
     now = datetime.now(UTC)
     kept = fleet.read(milliseconds(now))
     shown = glance.only(glance.look(kept, now, pipeline.base_thresholds()), health or (), model or ())
-    rows, last = glance.page(shown, cursor, limit)  # type: ignore[arg-type]  # a Place, once it is validated
+    rows, last = glance.page(shown, None if cursor is None else _place(cursor), limit)
     view = FleetView(
         at=now,
         totals=glance.totals(shown),

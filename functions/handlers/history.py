@@ -23,7 +23,7 @@ from collector.targets import Engine, InstanceId
 from collector.timespan import iso, next_second_ms, read_moment
 from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, header, refuse, refuse_fields, reply
 
-router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
+router = APIGatewayHttpRouter()
 
 # The function itself ends after 29 s. A row takes less than a millisecond, unless its page has megabytes.
 SECONDS_AT_MOST = 10.0

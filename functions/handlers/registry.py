@@ -21,7 +21,7 @@ from collector.targets import InstanceId, Registered, Registration, Settings
 from handlers.answers import INVALID, ErrorAnswer, FieldError, documented, refuse, refuse_fields, reply
 
 logger = Logger()
-router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
+router = APIGatewayHttpRouter()
 
 CURSOR_MARK = "targets/1:"
 INSTANCE_ID: TypeAdapter[str] = TypeAdapter(InstanceId)

@@ -68,6 +68,16 @@ def test_a_line_that_nothing_followed_is_stale(age_seconds, interval_seconds, in
     assert row.since == (stale_since if status == "stale" else glance.EPOCH + timedelta(milliseconds=5))
 
 
+def test_a_target_is_stale_after_intervals_of_its_own():
+    at_ms = NOW_MS - 240_000
+    patient, usual = (
+        line(name, at_ms, 60, at_ms=at_ms, status="ok", stale_intervals=own) for name, own in (("a", 4.0), ("b", None))
+    )
+    assert {row.instance_id: row.status for row in rows(patient, usual)} == {"a": "ok", "b": "stale"}
+    strict = DEFAULT.with_overrides({"stale_intervals": 1})
+    assert {row.instance_id: row.status for row in rows(patient, usual, rules=strict)} == {"a": "ok", "b": "stale"}
+
+
 def test_the_numbers_of_stale_servers_are_shown_and_not_summed():
     fleet = look(fresh("a", run=3.0, wait=1.0, tps=10.5), fresh("b", at_ms=NOW_MS - 999_000, run=5.0))
     assert [row.num_requests_running for row in glance.page(fleet, None, 9)[0]] == [5, 3]

@@ -18,6 +18,7 @@ from collector.errors import (
     StatusError,
 )
 from collector.findings.find import LEADS_TO, SEVERITIES
+from collector.findings.flags import FLAG
 from collector.health import judge, judge_failure, stale
 from collector.interval import RankMoves
 from collector.verdict import NO_MEMORY, Finding, Health
@@ -197,8 +198,21 @@ def test_a_failed_scrape_says_how_long_ago_the_last_good_one_was():
 
 
 def test_a_server_that_answers_without_metrics_is_told_the_flag():
-    verdict, _ = judge_failure(MetricsNotEnabled("404"), NO_MEMORY, AT, 1)
+    verdict, _ = judge_failure(MetricsNotEnabled("404"), NO_MEMORY, AT, 1, engine="sglang")
     assert "--enable-metrics" in (verdict.findings[0].hint or "")
+
+
+@pytest.mark.parametrize(
+    ("engine", "flag"),
+    [
+        pytest.param("sglang", "--host", id="sglang"),
+        pytest.param("vllm", "--host", id="vllm"),
+        pytest.param("tgi", "--hostname", id="tgi"),
+    ],
+)
+def test_a_refused_connection_names_the_flag_of_the_engine_that_was_asked_for(engine, flag):
+    verdict, _ = judge_failure(RefusedError("refused"), NO_MEMORY, AT, 2, engine=engine)
+    assert flag in FLAG.findall(verdict.findings[0].hint or "")
 
 
 def test_a_verdict_goes_stale_after_three_intervals_and_keeps_what_was_found():

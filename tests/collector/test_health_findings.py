@@ -426,6 +426,16 @@ def test_retractions_put_saturation_down_to_kv_space():
     assert "KV space is what lacks" in scene.health.findings[0].hint
 
 
+def test_a_page_alone_says_that_the_pool_is_full_with_a_queue_and_proves_nothing_by_it():
+    alone = Scene(snapshot(cache={"kv_usage_ratio": 0.99}), interval=None, moves=None).health
+    assert (alone.status, [finding.code for finding in alone.findings]) == ("unknown", ["not_compared"])
+    assert alone.findings[0].evidence == {
+        "num_requests_running": 15,
+        "num_requests_waiting": 5,
+        "kv_usage_ratio": 0.99,
+    }
+
+
 def test_the_worst_finding_comes_first_and_gives_the_status():
     scene = Scene(
         snapshot(scrape=scraped(duration_seconds=3.0), cache={"kv_usage_ratio": 0.95}),

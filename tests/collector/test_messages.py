@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import messages, slots
-from collector.targets import FOR_ALL_ALONE, MESSAGE, TARGETS_PER_MESSAGE
+from collector.targets import MESSAGE, TARGETS_PER_MESSAGE
 from collector.thresholds import DEFAULT
 from queues import refusal
 from support import target
@@ -88,7 +88,7 @@ def test_a_message_is_cut_where_its_labels_would_make_it_too_large():
 
 def test_the_largest_target_there_can_be_fits_a_message():
     labels = {f"{'n' * 61}{number:02}": "𝄞" * 256 for number in range(16)}
-    thresholds = {name: 0.1234567890123456 if limit < 1 else limit for name, limit in DEFAULT if name != FOR_ALL_ALONE}
+    thresholds = {name: 0.1234567890123456 if limit < 1 else limit for name, limit in DEFAULT}
     largest = due("s" * 128, endpoint="http://" + "h" * 2041, labels=labels, thresholds=thresholds)
     [message] = messages.pack([largest], 1)
     assert len(message.body) <= 256 * 1024

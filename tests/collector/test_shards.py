@@ -35,6 +35,7 @@ LINES = st.builds(
     failures=st.integers(0, 10_000),
     code=st.none() | st.sampled_from(["timeout", "late"]),
     **dict.fromkeys(shards.HEADLINES, FIGURES),
+    stale_intervals=st.none() | st.floats(1e-6, 1e6),
 )
 
 
@@ -121,6 +122,14 @@ def test_a_target_stands_in_the_shard_of_its_position_and_one_that_was_asked_for
     assert Shard.of(regular) == (60, 64, slots.shard(slots.position("sglang-001"), 64))
     assert Shard.of(target()) is None
     assert Shard.of(target(interval_seconds=60)) is None  # of a schedule before this release
+
+
+@pytest.mark.parametrize(("own", "intervals"), [({}, None), ({"stale_intervals": 10.0}, 10.0)], ids=["usual", "own"])
+def test_a_line_says_after_how_many_intervals_its_target_is_stale_where_it_has_its_own(own, intervals):
+    one = target(interval_seconds=60, shards=16, thresholds={"stalled_seconds": 90.0} | own)
+    said = shards.line_of(Outcome(one, ASKED_AT, error=RefusedError("refused")))
+    assert said.stale_intervals == intervals
+    assert shards.read_lines(put(None, said))[0].stale_intervals == intervals
 
 
 def test_a_good_scrapes_line_says_what_its_snapshot_and_its_memory_say():

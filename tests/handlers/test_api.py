@@ -15,6 +15,7 @@ from collector.engines import ENGINES
 from collector.snapshot import CollectionResponse
 from collector.targets import Registration
 from handlers import api
+from past import spoil_findings
 from servers import PAGE, Server, keeps_alive, sends, whole
 from support import PAGES, target
 
@@ -87,15 +88,25 @@ def test_the_newest_stored_snapshot_is_the_collections_answer_again(serve):
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "is_stale"),
+    ("thresholds", "own", "is_stale"),
     [
-        pytest.param("", False, id="three"),
-        pytest.param("stale_intervals=0.000001", True, id="as-set-for-all-servers"),
+        pytest.param("", {}, False, id="three"),
+        pytest.param("stale_intervals=0.000001", {}, True, id="as-set-for-all-servers"),
+        pytest.param("", {"stale_intervals": 0.000001}, True, id="as-set-for-the-target"),
+        pytest.param("stale_intervals=0.000001", {"stale_intervals": 9}, False, id="the-targets-own-comes-first"),
+        pytest.param("stale_intervals=0.000001", {"stalled_seconds": 90}, True, id="where-it-has-another-of-its-own"),
     ],
 )
-def test_the_newest_scrape_goes_stale_after_the_intervals_that_are_set(serve, set_thresholds, thresholds, is_stale):
+def test_the_newest_scrape_goes_stale_after_the_intervals_that_are_set(
+    serve, set_thresholds, thresholds, own, is_stale
+):
     set_thresholds(thresholds)
-    one = target(endpoint=url(serve(sends(whole()))), slot_ms=time.time_ns() // 1_000_000, interval_seconds=60)
+    one = target(
+        endpoint=url(serve(sends(whole()))),
+        slot_ms=time.time_ns() // 1_000_000,
+        interval_seconds=60,
+        thresholds=own,
+    )
     [outcome] = pipeline.collect([one], time.monotonic() + 60)
     assert outcome.health.status != "stale"
     assert (call("metrics-newest")[1]["health"]["status"] == "stale") is is_stale
@@ -107,6 +118,18 @@ def test_the_newest_scrape_is_told_when_it_failed():
     collect(url(server))
     status, answer = call("metrics-newest", query={"raw": "false"})
     assert (status, answer["success"], answer["error_code"]) == (200, False, "connection_refused")
+
+
+def test_findings_that_are_spoilt_leave_the_rest_of_the_newest_scrape():
+    for _ in range(2):
+        collect("http://127.0.0.2:1/metrics")
+    before = call("metrics-newest")[1]
+    spoil_findings()
+    status, answer = call("metrics-newest")
+    assert (status, answer["error_code"]) == (200, "connection_refused")
+    [finding] = answer["health"].pop("findings")
+    assert (finding["code"], before["health"].pop("findings")[0]["code"]) == ("unreadable_findings", "unreachable")
+    assert answer == before
 
 
 @pytest.mark.parametrize("name", ["sglang-404", "a" * 128])

@@ -11,6 +11,7 @@ from calls import ask, call
 from collector import dynamodb, slots, ticks
 from handlers import schedule, worker
 from local.function import Context
+from past import spoil_findings
 from queue_of_messages import Context as WorkerContext
 from queue_of_messages import Message, event
 from servers import keeps_alive, whole
@@ -98,6 +99,18 @@ def test_a_server_that_stops_answering_comes_first_under_the_model_that_it_serve
     )  # fmt: skip
     assert by_name(fleet(model=ill["models"][0], health="unreachable")[1]).keys() == {"ill"}
     assert answer["models"][0]["servers"] == answer["models"][0]["up"] + 1 == 2
+
+
+def test_a_fleet_is_read_though_what_was_found_of_its_servers_is_spoilt(scrape):
+    register("refuses")
+    scrape(0)
+    scrape(1)
+    before = by_name(fleet()[1])
+    assert spoil_findings() == 2
+    assert by_name(fleet()[1]) == before
+    scrape(2)
+    [row] = fleet()[1]["targets"]
+    assert (row["status"], row["failures"], row["since"]) == ("unreachable", 3, before["refuses"]["since"])
 
 
 def test_what_is_registered_is_there_before_its_first_scrape_and_what_is_deleted_is_gone_with_the_next_tick(scrape):

@@ -24,7 +24,7 @@ from collector.exposition import parse
 from collector.fields import DEFAULT
 from collector.timespan import Span, iso
 from handlers import history as routes
-from past import Past
+from past import Past, spoil_findings
 from support import PAGES, SHARED, needs_shared
 
 MINUTE_MS = 60_000
@@ -417,6 +417,22 @@ def test_a_page_that_cannot_be_read_is_a_row_with_its_headlines():
     assert answer[0]["health.status"] == "ok"
     status, wrong = call("metrics-raw", query={"at": iso(at(1))})
     assert (status, wrong["error_code"]) == (404, "unreadable_page")
+
+
+@pytest.mark.parametrize("query", [{}, {"step": "1m"}], ids=["scrapes", "steps"])
+def test_findings_that_are_spoilt_are_told_in_their_own_row_and_the_headlines_stay(query):
+    past = Past()
+    past.failed(at(0))
+    past.failed(at(1))
+    assert spoil_findings() == 2
+    past.good(at(2), recorded("load"))
+    fields = f"health.status,health.findings.0.code,{RUNNING}"
+    first, second, third = read_rows(-1 if query else 0, 2, fields=fields, **query)
+    assert [row["health.status"] for row in (first, second, third)] == ["unknown", "unreachable", "unknown"]
+    assert [row["code"] for row in (first, second, third)] == ["connection_refused", "connection_refused", None]
+    codes = [row["health.findings.0.code"] for row in (first, second, third)]
+    assert codes == ["unreadable_findings", "unreadable_findings", "not_compared"]
+    assert third[RUNNING] > 0
 
 
 def test_without_the_lines_that_a_fleet_shares_headlines_are_left():

@@ -170,7 +170,7 @@ def test_a_wrong_field_is_422_and_named(changes, field):
         pytest.param({"stalled_second": 60}, "stalled_second is no threshold; they are failures_in_a_row, ", id="name"),
         pytest.param({"idle_ratio": 0.5, "kv_usage_ratio": 90}, "kv_usage_ratio is 90.0: ", id="per-cent"),
         pytest.param({"failures_in_a_row": 1.5}, "failures_in_a_row is 1.5: ", id="one-and-a-half"),
-        pytest.param({"stale_intervals": 5}, "stale_intervals is for all servers alone", id="asked-at-reading"),
+        pytest.param({"stale_intervals": 0}, "stale_intervals is 0.0: ", id="stale-at-once"),
     ],
 )
 def test_a_threshold_that_cannot_be_is_422_and_named(thresholds, words):
@@ -181,7 +181,7 @@ def test_a_threshold_that_cannot_be_is_422_and_named(thresholds, words):
 
 
 def test_a_target_keeps_its_own_thresholds_until_a_put_leaves_them_out():
-    own = {"stalled_seconds": 90, "cache_thrashing_tokens": 500}
+    own = {"stalled_seconds": 90, "cache_thrashing_tokens": 500, "stale_intervals": 10}
     assert put(thresholds=own)[1]["thresholds"] == own
     assert read()[1]["thresholds"] == own
     assert put(if_match='"1"')[1]["thresholds"] == {}

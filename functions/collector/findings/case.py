@@ -69,7 +69,9 @@ class Case:
         return heartbeat is False or (heartbeat is None and self.still.heartbeat is None)
 
     def finding(self, code: str, severity: Severity, message: str, evidence: Evidence, cause: str = "") -> Finding:
-        return found(code, severity, message, hint(code + cause, self.now.engine), evidence)
+        # A router has none of a server's flags.
+        engine = "" if self.now.router else self.now.engine
+        return found(code, severity, message, hint(code + cause, engine, self.now.version_range), evidence)
 
     def standstill(self) -> Evidence:
         """The evidence of all that is about nothing moving."""

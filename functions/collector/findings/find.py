@@ -131,7 +131,12 @@ def not_compared(case: Case) -> Finding | None:
         "not_compared",
         "info",
         "Requests are in flight, and there is no scrape before to tell a server at work from one that stands still.",
-        {"num_requests_running": case.running, "num_requests_waiting": case.waiting},
+        {
+            "num_requests_running": case.running,
+            "num_requests_waiting": case.waiting,
+            # A full pool with a queue proves nothing: a long prompt fills it, and a stopped server goes on saying so.
+            "kv_usage_ratio": case.now.cache_metrics.kv_usage_ratio,
+        },
     )
 
 

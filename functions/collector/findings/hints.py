@@ -1,10 +1,19 @@
-"""What to try, for each finding: by engine, `""` for any. No entry: nothing that would help in general."""
+"""What to try, for each finding: by engine, `""` for any. No entry: nothing that would help in general.
+
+A hint names only flags that the server is known to have. Where not every release has one, `… of any release` is what
+else there is to say. An item keeps the key alone, so words may change and keys may not.
+"""
 
 from collections.abc import Mapping
 
+from collector.engines.releases import NO_RANGE
+from collector.findings.flags import has_all
+from collector.snapshot import VersionRange
+
+ANY_RELEASE = " of any release"
 STUCK = (
     "Look at the scheduler's log and its stack (py-spy dump), then restart it. "
-    "--watchdog-timeout ends a scheduler that hangs in a forward pass."
+    "--watchdog-timeout, 300 s unless it is set, ends a scheduler that hangs in a forward pass."
 )
 
 HINTS: Mapping[str, Mapping[str, str]] = {
@@ -20,7 +29,7 @@ HINTS: Mapping[str, Mapping[str, str]] = {
         "sglang": (
             "Compilation, graph capture and an unchunked prefill block the loop for a while: "
             "--chunked-prefill-size bounds the last. "
-            "Otherwise look at its stack (py-spy dump); --watchdog-timeout ends a scheduler that hangs."
+            "Otherwise look at its stack (py-spy dump); --watchdog-timeout ends one that hangs in a forward pass."
         ),
     },
     "paused": {
@@ -29,13 +38,13 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "no_progress": {"": "Look again in a minute: compilation and a very long prompt end by themselves."},
     "not_admitting": {
         "sglang": (
-            "The first request in the queue may not fit: raise --max-total-tokens or --mem-fraction-static, "
-            "or bound prompts with --context-length. With grammars, see num_requests_waiting_for_grammar."
+            "The first request in the queue may not fit: raise --mem-fraction-static (and --max-total-tokens if it is "
+            "set), or bound prompts with --context-length. With grammars, see num_requests_waiting_for_grammar."
         ),
         "vllm": (
             "The first request in the queue may not fit: raise --gpu-memory-utilization or lower --max-model-len."
         ),
-        "tgi": "The first request in the queue may not fit: see --max-batch-total-tokens and --max-total-tokens.",
+        "tgi": "The first request in the queue may not fit: bound what one may take with --max-total-tokens.",
     },
     "saturated by KV space": {
         "sglang": (
@@ -43,12 +52,16 @@ HINTS: Mapping[str, Mapping[str, str]] = {
             "use --kv-cache-dtype fp8_e5m2, or add servers."
         ),
         "vllm": "KV space is what lacks: raise --gpu-memory-utilization, use --kv-cache-dtype fp8, or add servers.",
-        "tgi": "KV space is what lacks: raise --max-batch-total-tokens or --cuda-memory-fraction, or add servers.",
     },
     "saturated by request slots": {
         "sglang": "It runs as many requests as it has ever run: raise --max-running-requests, or add servers.",
         "vllm": "It runs as many requests as it has ever run: raise --max-num-seqs, or add servers.",
-        "tgi": "It runs as many requests as it has ever run: raise --max-batch-size if it is set, or add servers.",
+        # Not --max-batch-total-tokens: with Flash Attention TGI works that out itself and ignores the flag; what it
+        # admits by is a request's prompt and `max_new_tokens` together (its backends/v3/src/lib.rs and queue.rs).
+        "tgi": (
+            "It runs as many requests as it has ever run: raise --max-batch-size if it is set, "
+            "lower --max-total-tokens, which is what each may take, or add servers."
+        ),
     },
     "saturated": {
         "sglang": (
@@ -81,17 +94,30 @@ HINTS: Mapping[str, Mapping[str, str]] = {
         ),
         "vllm": "If requests wait, add servers; else prompts are long: --max-num-batched-tokens.",
     },
+    "slow_first_token of any release": {
+        "sglang": (
+            "If requests wait, see saturation; else prompts are long: "
+            "--chunked-prefill-size, or --schedule-policy lpm where they share prefixes."
+        ),
+    },
     "slow_tokens": {
         "sglang": (
             "Batches are large, or prefills interrupt them: "
             "lower --max-running-requests or --chunked-prefill-size, or try --enable-mixed-chunk."
         ),
         "vllm": "Batches are large, or prefills interrupt them: lower --max-num-seqs or --max-num-batched-tokens.",
-        "tgi": "Batches are large: lower --max-batch-total-tokens.",
+        "tgi": "Batches are large: bound them with --max-batch-size, or add servers.",
     },
     "rank_imbalance": {
         "sglang": (
             "--load-balance-method chooses how requests are spread over ranks; long prompts weigh more than short."
+        ),
+    },
+    "rank_imbalance of workers": {
+        "sglang": (
+            "The router's --policy chooses the worker: power_of_two goes by load, cache_aware does so once "
+            "--balance-abs-threshold and --balance-rel-threshold are passed. "
+            "Between ranks of one worker it is the worker's --load-balance-method."
         ),
     },
     "endpoint_balanced": {
@@ -113,14 +139,20 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     },
     "slow_scrape": {
         "sglang": (
-            "The HTTP server's loop is busy, or the page has grown by its labels: --tokenizer-worker-num, "
-            "--tokenizer-metrics-allowed-custom-labels, --enable-metrics-for-all-schedulers."
+            "The HTTP server's loop is busy: raise --tokenizer-worker-num. Or the page has grown: allow fewer labels "
+            "(--tokenizer-metrics-allowed-custom-labels), do without --enable-metrics-for-all-schedulers."
         ),
+    },
+    "slow_scrape of any release": {
+        "sglang": "The HTTP server's loop is busy, as with many or long requests to be tokenized: add servers.",
     },
     "unknown_engine": {"": "Check the target's endpoint and engine."},
     "empty_page": {"sglang": "Through 0.5.2 a fresh server says nothing before its first request."},
     "not_compared": {"": "Collect it again: the next scrape has something to compare with."},
-    "metrics_not_enabled": {"": "Start SGLang with --enable-metrics."},
+    "metrics_not_enabled": {
+        "sglang": "Start SGLang with --enable-metrics.",
+        "": "Check the path: the server answers, and has nothing there.",
+    },
     "not_an_exposition": {"": "Check the endpoint: a login page or another service answers there."},
     "page_over_limit": {"": "Check the endpoint; if the page has to be so large, raise that limit: PAGE_LIMITS."},
     "endpoint_forbidden": {
@@ -131,7 +163,13 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "stale": {"": "Look at the collector: its schedule, its queue, and the target's registration."},
     "dns_failed": {"": "Check the name in the endpoint, and the resolver of the collector's VPC."},
     "connection_refused": {
-        "": "Nothing listens there: is the server up, on that --port and a --host that others reach?"
+        "sglang": (
+            "Nothing listens there: is the server up, on that --port? Without --host it listens on 127.0.0.1, "
+            "and others do not reach it."
+        ),
+        "vllm": "Nothing listens there: is the server up, on that --port and a --host that others reach?",
+        "tgi": "Nothing listens there: is the server up, on that --port and a --hostname that others reach?",
+        "": "Nothing listens there: is the server up, on that port and an address that others reach?",
     },
     "connection_failed": {"": "Check routes and security groups."},
     "connection_lost": {"": "See the server's log, and that of a proxy before it: it crashed, was killed or let go."},
@@ -153,7 +191,13 @@ HINTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def hint(key: str, engine: str) -> str | None:
+def hint(key: str, engine: str, version: VersionRange = NO_RANGE) -> str | None:
+    """What a server of these releases may be told; without a range, what one of any release may."""
+    text = _text(key, engine)
+    return text if text is None or has_all(version, engine, text) else _text(key + ANY_RELEASE, engine)
+
+
+def _text(key: str, engine: str) -> str | None:
     by_engine = HINTS.get(key, {})
     return by_engine.get(engine, by_engine.get(""))
 
@@ -161,6 +205,13 @@ def hint(key: str, engine: str) -> str | None:
 _KEYS = {text: key for key, by_engine in HINTS.items() for text in by_engine.values()}
 
 
-def key(hint: str | None) -> str | None:
-    """Where a hint stands, or one with the same words."""
-    return _KEYS.get(hint) if hint else None
+def kept(hint: str | None) -> str | None:
+    """What an item keeps of a hint: where it stands, or one with the same words; else the words themselves."""
+    return _KEYS.get(hint, hint) if hint else None
+
+
+def told(kept: str | None, engine: str) -> str | None:
+    """The hint of which that was kept, in today's words. None for a key of another release; words end in a stop."""
+    if kept is None or kept in HINTS:
+        return kept and _text(kept, engine)
+    return kept if kept.endswith((".", "?")) else None

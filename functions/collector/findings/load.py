@@ -184,6 +184,7 @@ def rank_imbalance(case: Case) -> Finding | None:
             "num_requests_running_before": before[busiest],
             "mean_requests_running": mean,
         },
+        " of workers" if any(rank.worker for rank in case.now.ranks) else "",
     )
 
 
