@@ -182,7 +182,7 @@ HINTS: Mapping[str, Mapping[str, str]] = {
     "page_timeout": {"": "The page comes too slowly: look at the network, the size of the page, and its timeout."},
     "not_http": {"": "Check the endpoint's port: another service answers there, or one that wants https."},
     "header_too_large": {"": "Check what answers there: a proxy that adds headers, or no metrics server at all."},
-    "bad_framing": {"": "Look for a broken proxy before the server: ask both, with curl -v --raw."},
+    "bad_framing": {"": "Look for a broken proxy before the server: ask both and compare."},
     "page_truncated": {"": "See the server's log, and that of a proxy before it: the page was cut off."},
     "page_too_large": {"": "Find the label that makes the page grow, or raise the limit that is named."},
     "bad_content": {"": "Let the proxy before the server send plain text or gzip, once."},
