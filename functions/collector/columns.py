@@ -237,7 +237,8 @@ class Columns:
         """
         before, _, rest = f",{block}".partition(',le="')
         bound, _, after = rest.partition('"')
-        if after[:1] not in (",", "}") or before[-1:] not in ("", '"') or "\\" in block:
+        # Without `le`, `{le="1",}` would be `{}`: whether a comma may stand there is the format's to say.
+        if after[:1] not in (",", "}") or after == ",}" or before[-1:] not in ("", '"') or "\\" in block:
             labels = self._read_block(block)
             le = labels.get("le")
             return (labels if le is None else _without_le(labels)), le, "", ""

@@ -374,6 +374,8 @@ def test_a_timestamp_beyond_64_bits_is_what_prometheus_has_for_it():
         'up{a="x"}1',
         'up{ a="x"} 1',
         'up{a="x",} 1',
+        'up_bucket{le="1",} 1',
+        'up_bucket{a="x",le="1",} 1',
         "up 1 NaN",
         "up 1 1 1",
         "up 1 #",
