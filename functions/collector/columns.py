@@ -221,7 +221,7 @@ class Columns:
                 labels, le, head, tail = self._start_run(name, block)
             else:
                 labels = get_labels(block) or self._read_block(block)
-            if name != family and name not in types and name not in names and not _is_name(name):
+            if name != family and name not in names and not _is_name(name):
                 raise ValueError
             series = name, labels, sample_types
             add_series(series)
