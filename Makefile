@@ -54,8 +54,8 @@ e2e: $(RUNTIME) build  ## The same for three ticks of the schedule, checked: fiv
 test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
 	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
 
-fuzz: $(FUZZ)  ## Inputs that nobody wrote, on the parser, the codec and the API, on two processors (SECONDS=; on Linux)
-	.venv-fuzz/bin/python -m tests.fuzz $(SECONDS)
+fuzz: $(FUZZ)  ## Inputs that nobody wrote, on the parser, the codec and the API, on two processors (SECONDS=, SEED=; on Linux)
+	.venv-fuzz/bin/python -m tests.fuzz $(SECONDS) $(SEED)
 
 lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types and the template
 	$(PYTHON) -m ruff check
