@@ -62,8 +62,8 @@ contract: $(DEVELOPMENT) $(SCHEMATHESIS)  ## What the document allows and forbid
 test: $(DEVELOPMENT) $(EMULATOR)  ## The whole suite, with its coverage
 	$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-report=term
 
-fuzz: $(FUZZ)  ## Inputs that nobody wrote, on the parser, the codec and the API, on two processors (SECONDS=; on Linux)
-	.venv-fuzz/bin/python -m tests.fuzz $(SECONDS)
+fuzz: $(FUZZ)  ## Inputs that nobody wrote, on the parser, the codec and the API, on two processors (SECONDS=, SEED=; on Linux)
+	.venv-fuzz/bin/python -m tests.fuzz $(SECONDS) $(SEED)
 
 lint: $(DEVELOPMENT) $(TOOLS) $(CHECKOV)  ## Style, types, licences and the template
 	$(PYTHON) -m ruff check

@@ -165,7 +165,7 @@ class Columns:
                 labels, le, head, tail = self._start_run(name, block)
             else:
                 labels = get_labels(block) or self._read_block(block)
-            if name != family and name not in types and name not in names and not _is_name(name):
+            if name != family and name not in names and not _is_name(name):
                 raise ValueError
             series = name, labels, sample_types
             add_series(series)
@@ -181,7 +181,8 @@ class Columns:
         """
         before, _, rest = f",{block}".partition(',le="')
         bound, _, after = rest.partition('"')
-        if after[:1] not in (",", "}") or before[-1:] not in ("", '"') or "\\" in block:
+        # Without `le`, `{le="1",}` would be `{}`: whether a comma may stand there is the format's to say.
+        if after[:1] not in (",", "}") or after == ",}" or before[-1:] not in ("", '"') or "\\" in block:
             labels = self._read_block(block)
             le = labels.get("le")
             return (labels if le is None else _without_le(labels)), le, "", ""

@@ -333,6 +333,13 @@ def test_buckets_of_several_series_are_told_apart():
     ]
 
 
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "1"])
+def test_a_name_that_is_declared_in_quotes_is_no_name_without_them(name):
+    exposition = parse(f'# TYPE "{name}" gauge\nup 1\n{name} 5\n')
+    assert [sample.name for sample in exposition.samples] == ["up"]
+    assert [bad.number for bad in exposition.bad_lines] == [3]
+
+
 # OpenMetrics
 
 
@@ -374,6 +381,8 @@ def test_a_timestamp_beyond_64_bits_is_what_prometheus_has_for_it():
         'up{a="x"}1',
         'up{ a="x"} 1',
         'up{a="x",} 1',
+        'up_bucket{le="1",} 1',
+        'up_bucket{a="x",le="1",} 1',
         "up 1 NaN",
         "up 1 1 1",
         "up 1 #",
