@@ -7,60 +7,49 @@ Bits are text of 0 and 1 while they are worked with: Python joins and splits tex
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from itertools import accumulate, pairwise, repeat
 from operator import add
 
 from collector.packing import signed, unsigned
 
-# No number that is told has more.
+# No number that is told has more digits, and none of an order as high. Most are small.
 DIGITS_AT_MOST = 68
-NUMBERS_KEPT, DIGITS_KEPT = 1024, 12
+NUMBERS_KEPT, REST_DIGITS_KEPT = 1024, 12
 BYTE_BITS = 8
 
 
 class _Codes(dict[float, tuple[str, str]]):
-    """Starts and rests of an order, for numbers and those below 0. Most are small."""
+    """Starts and rests of an order, of whole numbers and such below 0. Raises ValueError and OverflowError."""
 
     def __init__(self, order: int) -> None:
         self._order = order
 
     def __missing__(self, number: float) -> tuple[str, str]:
-        digits = f"{unsigned(int(number)) + (1 << self._order):b}"
+        whole = int(number)
+        if whole != number:
+            raise ValueError(f"{number} is not whole")
+        digits = f"{unsigned(whole) + (1 << self._order):b}"
         code = "0" * (len(digits) - self._order - 1) + "1", digits[1:]
-        if abs(number) < NUMBERS_KEPT:
+        if abs(whole) < NUMBERS_KEPT:
             self[number] = code
         return code
 
 
-class _Digits(dict[str, int]):
-    """What they are."""
+class _Rests(dict[str, float]):
+    """What the rests of an order say: how long they are tells of their starts."""
 
-    def __missing__(self, digits: str) -> int:
-        number = int(digits, 2)
-        if len(digits) <= DIGITS_KEPT:
-            self[digits] = number
+    def __init__(self, order: int) -> None:
+        self._order = order
+
+    def __missing__(self, rest: str) -> float:
+        number = float(signed(int("1" + rest, 2) - (1 << self._order)))
+        if len(rest) <= REST_DIGITS_KEPT:
+            self[rest] = number
         return number
 
 
-class _Signed(dict[int, float]):
-    def __missing__(self, number: int) -> float:
-        value = float(signed(number))
-        if number < NUMBERS_KEPT:
-            self[number] = value
-        return value
-
-
 _codes = [_Codes(order) for order in range(DIGITS_AT_MOST)]
-_digits, _signed = _Digits({"": 0}), _Signed()
-
-
-@cache
-def _least(order: int) -> Sequence[int]:
-    """By the zeros of a start, the least number with it."""
-    if order >= DIGITS_AT_MOST:
-        raise ValueError("a number is too large")
-    return [(1 << order + zeros) - (1 << order) for zeros in range(DIGITS_AT_MOST)]
+_rests = [_Rests(order) for order in range(DIGITS_AT_MOST)]
 
 
 def code(number: int, order: int) -> str:
@@ -85,26 +74,28 @@ def to_bytes(bits: str) -> bytes:
 
 
 class Reader:
-    """Reads numbers back. Raises ValueError and IndexError for what nobody told."""
+    """Reads numbers back. Raises ValueError and OverflowError for what nobody told."""
 
     def __init__(self, told: bytes) -> None:
         self._bits = f"{int.from_bytes(told):0{BYTE_BITS * len(told)}b}"
         self._at = 0
 
     def number(self, order: int) -> int:
-        first = self._bits.index("1", self._at) + 1
-        zeros = first - self._at - 1
-        self._at = end = first + order + zeros
-        return _least(order)[zeros] + _digits[self._bits[first:end]]
+        one = self._bits.index("1", self._at)
+        self._at, start = 2 * one - self._at + order + 1, self._at
+        if order + one - start > DIGITS_AT_MOST:
+            raise ValueError("a number is too large")
+        return int(self._bits[one : self._at], 2) - (1 << order)
 
     def numbers(self, order: int, count: int) -> Iterator[float]:
         """So many, written by `codes`."""
-        zeros = list(map(len, self._bits[self._at :].split("1", count)[:count]))
+        if not 0 <= order < DIGITS_AT_MOST:
+            raise ValueError("a number is too large")
+        starts = self._bits[self._at :].split("1", count)[:count]
+        zeros = list(map(len, starts))
         ends = list(accumulate(map(add, zeros, repeat(order)), initial=self._at + sum(zeros) + count))
         self._at = ends[-1]
-        digits = [self._bits[first:end] for first, end in pairwise(ends)]
-        numbers = map(add, map(_least(order).__getitem__, zeros), map(_digits.__getitem__, digits))
-        return map(_signed.__getitem__, numbers)
+        return map(_rests[order].__getitem__, [self._bits[first:end] for first, end in pairwise(ends)])
 
     def count(self, order: int, at_most: int, what: str) -> int:
         """The next one, which says how many of something there are."""

@@ -28,7 +28,7 @@ ORDER_OF_RARE, ORDER_AT_MOST = 0, 60
 
 
 class UnlikeError(Exception):
-    """Buckets or counts are fractions, below 0 or huge."""
+    """Counts of a histogram are fractions, below 0 or huge."""
 
 
 class _Expected:
@@ -82,7 +82,7 @@ def tell(values: Sequence[float], frame: Frame, _: int) -> tuple[int, bytes]:
     moved = list(compress(range(len(frame.others)), map(rises.__getitem__, frame.others)))
     places = [frame.others[at] for at in moved]
     switched = _switched(values, places, frame)
-    off = _off(values, rises, _lefts(rises, places, frame), overflows, frame)
+    buckets = _tell_buckets(values, rises, _lefts(rises, places, frame), overflows, frame)
     bits = [code(len(switched), ORDER_OF_RARE)]
     bits += (code(place - before - 1, ORDER_OF_RARE) for before, place in pairwise([-1, *switched]))
     expected = _Expected(frame, switched)
@@ -96,12 +96,7 @@ def tell(values: Sequence[float], frame: Frame, _: int) -> tuple[int, bytes]:
         bits += code(gap, expected.gap_order), code(unsigned(rise - likely), order)
         expected.learn(gap, place, rise)
     bits.append(code(len(frame.others) - before - 1, expected.gap_order))
-    order_before = 0
-    for kind in frame.kinds:
-        own = [off[bucket] for bucket in kind]
-        order = best_order(own)
-        bits += code(unsigned(order - order_before), ORDER_OF_RARE), codes(own, order)
-        order_before = order
+    bits += buckets
     return 0, to_bytes("".join(bits))
 
 
@@ -114,28 +109,38 @@ def _switched(values: Sequence[float], moved: Sequence[int], frame: Frame) -> li
     return switched
 
 
-def _off(
+def _tell_buckets(
     values: Sequence[float],
     rises: Sequence[float],
     lefts: Mapping[int, float],
     overflows: Mapping[int, float],
     frame: Frame,
-) -> list[float]:
-    """How far each bucket is from its share in what is left of its histogram's total."""
+) -> list[str]:
+    """How far each is from its share in what is left of its histogram's total."""
     off: list[float] = []
     tell = off.append
     for first, total, places, shares, _ in frame.histograms:
         counts = values[first : total + 1]
-        own = [rises[place] for place in places]
-        if not (min(counts) >= 0 and max(counts) <= WHOLE_AT_MOST and all(map(float.is_integer, own))):
+        if not (min(counts) >= 0 and max(counts) <= WHOLE_AT_MOST):
             raise UnlikeError
         left = lefts[total]
-        for rise, share in zip(own, shares, strict=True):
+        for place, share in zip(places, shares, strict=True):
+            rise = rises[place]
             tell(rise - (left * share + 0.5) // 1.0)
             left -= rise
         if left != overflows[total]:
             raise UnlikeError
-    return off
+    bits: list[str] = []
+    order_before = 0
+    for kind in frame.kinds:
+        own = [off[bucket] for bucket in kind]
+        try:
+            order = best_order(own)
+            bits += code(unsigned(order - order_before), ORDER_OF_RARE), codes(own, order)
+        except (ValueError, OverflowError) as exc:
+            raise UnlikeError from exc
+        order_before = order
+    return bits
 
 
 # Reading
