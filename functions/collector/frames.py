@@ -65,9 +65,17 @@ class Frame:
 
     @cached_property
     def starts(self) -> Sequence[int]:
-        """The places of numbers that do not count on from the one before, or cannot: either is not whole."""
+        """The places of numbers that do not count on from the one before, or cannot: either is not whole.
+
+        Of lines that are new beside those that are shared, `counts_on` does not know.
+        """
         fractions = {*self.fractions, *(place + 1 for place in self.fractions)}
-        return [place for place, counts_on in enumerate(self.counts_on) if not counts_on or place in fractions]
+        heads = [head for head in self.heads.lines if has_number(head)]
+        return [
+            place
+            for place, counts_on in enumerate(self.counts_on)
+            if place in fractions or not (counts_on or (place > 0 and _is_same(heads[place - 1], heads[place])))
+        ]
 
     @cached_property
     def histograms(self) -> "Sequence[Histogram]":
@@ -142,6 +150,19 @@ class Frame:
 
 
 NOTHING = Frame(Heads([]), [], [])
+
+
+def _is_same(before: str, head: str) -> bool:
+    """Whether both are buckets of a histogram, or its last and its count."""
+    return "_bucket{" in before and ("_bucket{" in head or "_count" in head) and _series(before) == _series(head)
+
+
+def _series(head: str) -> tuple[str, str]:
+    """A family, and the labels but for `le`."""
+    name, _, labels = head.rstrip(" }").partition("{")
+    before, _, rest = labels.partition('le="')
+    others = (before + rest.partition('"')[2].removeprefix(",")).removesuffix(",")
+    return name.removesuffix("_bucket").removesuffix("_count"), others
 
 
 class Histogram(NamedTuple):

@@ -28,7 +28,7 @@ ORDER_OF_RARE, ORDER_AT_MOST = 0, 60
 
 
 class UnlikeError(Exception):
-    """Counts of a histogram are fractions, below 0 or huge."""
+    """A histogram has less in it than it had, or no counts: it is another server's, or began anew."""
 
 
 class _Expected:
@@ -104,7 +104,7 @@ def _switched(values: Sequence[float], moved: Sequence[int], frame: Frame) -> li
     """The places of numbers that are fractions and were none, or were and are none."""
     fractions = {place for place in moved if is_fraction(values[place])}
     switched = sorted(fractions.symmetric_difference(set(frame.fractions).intersection(moved)))
-    if any(any(frame.counts_on[place : place + 2]) for place in switched):
+    if switched and not {*switched, *(place + 1 for place in switched)} <= {*frame.starts, len(values)}:
         raise UnlikeError
     return switched
 
@@ -124,6 +124,8 @@ def _tell_buckets(
         if not (min(counts) >= 0 and max(counts) <= WHOLE_AT_MOST):
             raise UnlikeError
         left = lefts[total]
+        if rises[total] < 0:
+            raise UnlikeError
         for place, share in zip(places, shares, strict=True):
             rise = rises[place]
             tell(rise - (left * share + 0.5) // 1.0)

@@ -54,10 +54,10 @@ def test_other_young_servers_take_little_more(table, page, engine, mean):
     assert one.mean_units <= mean
 
 
-def test_eight_ranks_take_four_units_at_their_oldest_and_busiest(table):
+def test_eight_old_and_busy_ranks_take_little_more_than_three(table):
     ranks = widened((PAGES / "sglang-0.5.23-after-load.prom").read_bytes(), 8)
     one = hour(matured(ranks, 1_000), "sglang", 3_000)
-    assert one.mean_units <= 4
+    assert one.mean_units <= 3.1
 
 
 def test_lines_are_shared_in_as_few_bytes_as_are_counted(table):

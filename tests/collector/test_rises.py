@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from collector import codec, rises
 from collector.frames import Frame
 from collector.golomb import DIGITS_AT_MOST, Reader, code, codes, to_bytes
+from collector.lines import Heads
 
 BUCKETS = 12
 HEADS = [
@@ -65,6 +66,10 @@ pages = st.builds(
 @example([0.0] * len(HEADS), [0.0] * len(HEADS))
 def test_a_page_comes_back_beside_any_other_of_its_server(before, after):
     frame = Frame(SHARED.frame.heads, before, SHARED.frame.counts_on)
+    after = [
+        max(value, earlier) if "_bucket" in head or "_count" in head else value
+        for head, value, earlier in zip(HEADS, after, before, strict=True)
+    ]
     assert bits(told_and_read(after, frame)) == bits(after)
 
 
@@ -116,9 +121,20 @@ def test_a_histogram_that_was_in_fractions_comes_back():
     assert told_and_read(after, frame) == after
 
 
-def test_a_server_that_began_anew_comes_back():
-    fallen = page_of([1] * 2 * BUCKETS, (0.5, 1.0, 2.0, 0.75))
-    assert told_and_read(fallen, FRAME) == fallen
+def test_a_server_that_began_anew_is_refused():
+    with pytest.raises(rises.UnlikeError):
+        rises.tell(page_of([1] * 2 * BUCKETS, OTHERS), FRAME, 0)
+
+
+def test_buckets_are_known_by_their_lines_where_they_are_new_beside_those_that_are_shared():
+    unknown = Frame(FRAME.heads, QUIET, [False] * len(HEADS))
+    assert unknown.histograms == FRAME.histograms
+
+
+def test_a_count_without_labels_is_its_histograms_total():
+    heads = ['a_bucket{le="1.0"} ', 'a_bucket{le="+Inf"} ', "a_count ", "a_sum ", "b_count "]
+    [histogram] = Frame(Heads(heads), [3.0, 7.0, 7.0, 9.0, 7.0], [False] * 5).histograms
+    assert (histogram.first, histogram.total) == (0, 2)
 
 
 # Codes
