@@ -133,14 +133,22 @@ def matured(page: bytes, times: float) -> Life:
 
 
 def widened(page: bytes, ranks: int) -> bytes:
-    """A page on which rank 0's series are those of so many data-parallel ranks; other ranks' are left out."""
+    """A page on which rank 0's series are those of so many data-parallel ranks; other ranks' are left out.
+
+    As servers write them: a family rank by rank.
+    """
     lines: list[bytes] = []
-    for line in page.split(b"\n"):
-        if b'tp_rank="0"' in line:
-            line = line.replace(b'dp_rank="0",', b"")
-            for rank in range(ranks):
-                own = line.replace(b'tp_rank="0"', b'tp_rank="%d"' % rank).replace(b"{", b'{dp_rank="%d",' % rank, 1)
-                lines.append(own)
-        elif b'tp_rank="' not in line:
+    of_rank_0: list[bytes] = []
+    for line in [*page.split(b"\n"), b"# end"]:
+        if line.startswith(b"#") or b'tp_rank="' not in line:
+            lines += (_of_rank(own, rank) for rank in range(ranks) for own in of_rank_0)
+            of_rank_0 = []
             lines.append(line)
-    return b"\n".join(lines)
+        elif b'tp_rank="0"' in line:
+            of_rank_0.append(line)
+    return b"\n".join(lines[:-1])
+
+
+def _of_rank(line: bytes, rank: int) -> bytes:
+    own = line.replace(b'dp_rank="0",', b"").replace(b'tp_rank="0"', b'tp_rank="%d"' % rank)
+    return own.replace(b"{", b'{dp_rank="%d",' % rank, 1)

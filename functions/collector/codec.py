@@ -11,8 +11,9 @@ A blob's first byte names its form:
 |---|---|
 | 1 | compressed: a line that is passed over, and the whole page; as releases before these forms wrote it |
 | 2 | the whole page, compressed |
-| 3 | 8 bytes: which shared lines, 4 bytes: the checksum of their text; then the page told from them |
-| 4 | 6 bytes: the anchor's slot, 4 bytes: its blob's checksum; then the page told from it |
+| 3 | 8 bytes: which shared lines, 4 bytes: the checksum of their text; then the page told from them by `differences` |
+| 4 | 6 bytes: the anchor's slot, 4 bytes: its blob's checksum; then the page told from it by `differences` |
+| 5 | the same, and the page told by `rises`, as most are |
 """
 
 import lzma
@@ -23,16 +24,18 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import NamedTuple
 
-from collector.frames import UNIT_BYTES, Frame, Told, read, tell
+from collector import differences, rises
+from collector.frames import UNIT_BYTES, Frame
 from collector.lines import Heads, Lines, has_number
 from collector.packing import encoded, inflate
+from collector.telling import Told, read, tell
 
-BEFORE_FORMS, WHOLE, SHARED, ANCHORED = 1, 2, 3, 4
-FORMS = {bytes([form]) for form in (BEFORE_FORMS, WHOLE, SHARED, ANCHORED)}
+BEFORE_FORMS, WHOLE, SHARED, ANCHORED, RISEN = 1, 2, 3, 4, 5
+FORMS = {bytes([form]) for form in (BEFORE_FORMS, WHOLE, SHARED, ANCHORED, RISEN)}
 ID_BYTES, SLOT_BYTES, CHECKSUM_BYTES = 8, 6, 4
 ANCHOR_MS = 3_600_000
-# As an anchor's age doubles, each number that moves takes so much more, as long as a server's work is of the same kind.
-BYTES_PER_DOUBLING = 1 / 8
+# As an anchor's age doubles, numbers take so much more of their bytes, as long as a server's work is of the same kind.
+MORE_PER_DOUBLING = 1 / 20
 MINUTE_MS = 60_000
 # New lines are told again with each page. More of them are worth a new anchor, and new shared lines.
 DIFFERENCES_AT_MOST_BYTES = 300
@@ -126,26 +129,40 @@ def encode(
     which they were kept first.
     """
     age_ms = slot_ms - anchor.slot_ms if anchor else ANCHOR_MS
+    plain = b""
     if anchor and age_ms < ANCHOR_MS and expires_at <= anchor.expires_at:
-        start = bytes([ANCHORED]) + anchor.slot_ms.to_bytes(SLOT_BYTES) + anchor.checksum.to_bytes(CHECKSUM_BYTES)
-        told = tell(lines, anchor.frame, room - len(start))
-        few_differences = len(told.differences) <= DIFFERENCES_AT_MOST_BYTES
-        if few_differences and not _is_outgrown(len(start) + told.size, told.moved, age_ms, room):
-            return start + told.differences + told.numbers, False
-    room -= 1 + ID_BYTES + CHECKSUM_BYTES
+        form, told = _told_from(anchor, lines, room - 1 - SLOT_BYTES - CHECKSUM_BYTES)
+        start = bytes([form]) + anchor.slot_ms.to_bytes(SLOT_BYTES) + anchor.checksum.to_bytes(CHECKSUM_BYTES)
+        if len(told.differences) <= DIFFERENCES_AT_MOST_BYTES:
+            plain = start + told.differences + told.numbers
+            if not _is_outgrown(told, age_ms, room - len(start)):
+                return plain, False
+    room_for_told = room - 1 - ID_BYTES - CHECKSUM_BYTES
     if anchor and age_ms < ANCHOR_MS:
         # What is new may be gone with the next page: shared lines are not made anew for it, but at most once an hour.
-        shared, told = keep(anchor.shared), tell(lines, anchor.shared.frame, room)
+        shared, told = keep(anchor.shared), tell(lines, anchor.shared.frame, differences.tell, room_for_told)
     else:
-        shared, told = _told_best(lines, [anchor.shared] if anchor else known, keep, room)
+        shared, told = _told_best(lines, [anchor.shared] if anchor else known, keep, room_for_told)
     start = bytes([SHARED]) + shared.name.id + shared.name.checksum.to_bytes(CHECKSUM_BYTES)
-    return start + told.differences + told.numbers, True
+    blob = start + told.differences + told.numbers
+    # A new anchor is likely to last as long as this one did: what it takes more must be less than what it saves.
+    if plain and _units_more(len(blob), room) - _units_more(len(plain), room) >= age_ms / MINUTE_MS:
+        return plain, False
+    return blob, True
 
 
-def _is_outgrown(size: int, moved: int, age_ms: int, room: int) -> bool:
+def _told_from(anchor: Anchor, lines: Lines, room: int) -> tuple[int, Told]:
+    """A page told from its anchor, and by which form."""
+    try:
+        return RISEN, tell(lines, anchor.frame, rises.tell, room)
+    except rises.UnlikeError:
+        return ANCHORED, tell(lines, anchor.frame, differences.tell, room)
+
+
+def _is_outgrown(told: Told, age_ms: int, room: int) -> bool:
     """Whether the next page will take fewer write units if it is told from this one, a minute old then."""
-    grown = moved * BYTES_PER_DOUBLING * math.log2(max(age_ms / MINUTE_MS, 1))
-    return _units_more(size - grown, room) < _units_more(size, room)
+    grown = len(told.numbers) * MORE_PER_DOUBLING * math.log2(max(age_ms / MINUTE_MS, 1))
+    return _units_more(told.size - grown, room) < _units_more(told.size, room)
 
 
 def _units_more(size: float, room: int) -> int:
@@ -156,14 +173,18 @@ def _told_best(
     lines: Lines, known: Iterable[SharedLines], keep: Callable[[SharedLines], SharedLines], room: int
 ) -> tuple[SharedLines, Told]:
     """The page, and which shared lines it is told from: of those that are known, or its own if that is much better."""
-    ways = [(shared, tell(lines, shared.frame, room)) for shared in known]
+
+    def told_from(shared: SharedLines) -> Told:
+        return tell(lines, shared.frame, differences.tell, room)
+
+    ways = [(shared, told_from(shared)) for shared in known]
     best = min(ways, key=lambda way: len(way[1].differences), default=None)
     if best is None or len(best[1].differences) > DIFFERENCES_AT_MOST_BYTES:
         own = shared_lines(lines.heads)
-        told = tell(lines, own.frame, room)
+        told = told_from(own)
         if best is None or len(told.differences) + WORTH_SHARING_BYTES < len(best[1].differences):
             shared = keep(own)
-            return shared, told if shared.text == own.text else tell(lines, shared.frame, room)
+            return shared, told if shared.text == own.text else told_from(shared)
     shared, told = best
     return keep(shared), told
 
@@ -177,7 +198,7 @@ def anchor_of(blob: bytes) -> AnchorName | None:
     """Which anchor a blob is told from, if from one. Raises UnreadableError for a form that is not known."""
     if blob[:1] not in FORMS:
         raise UnreadableError(f"its form, {blob[:1].hex() or 'none'}, is not one that this release reads")
-    if blob[0] != ANCHORED:
+    if blob[0] not in (ANCHORED, RISEN):
         return None
     slot, checksum = blob[1 : 1 + SLOT_BYTES], blob[1 + SLOT_BYTES : 1 + SLOT_BYTES + CHECKSUM_BYTES]
     return AnchorName(int.from_bytes(slot), int.from_bytes(checksum))
@@ -200,9 +221,11 @@ def decode(blob: bytes, frame: Frame) -> tuple[Lines, Frame]:
             case 2:
                 return _whole(inflate(blob[1:], wbits=zlib.MAX_WBITS))
             case 3:
-                return read(blob[1 + ID_BYTES + CHECKSUM_BYTES :], frame)
+                return read(blob[1 + ID_BYTES + CHECKSUM_BYTES :], frame, differences.read)
+            case 4:
+                return read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame, differences.read)
             case _:
-                return read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame)
+                return read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame, rises.read)
     except UNPACKING as exc:
         raise UnreadableError(f"its bytes tell no page: {exc}") from exc
 

@@ -1,45 +1,20 @@
-"""A page told from a frame: which runs of its lines the frame has too, what the others are, and how numbers differ.
+"""What a page is told from: lines, and the numbers that they had.
 
-It is a byte of flags; how lines and spellings differ, compressed, behind its length, if they do; and the numbers,
-compressed, more tightly where that may save a write unit. The counts of a histogram's buckets rise together, so what is
-kept of a bucket is how much more it rose than the one before. Bytes of the same weight stand together: the high ones
-hardly differ.
+The counts of a histogram's buckets rise together, so what is told of a bucket is how much more it rose than the one
+before.
 """
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
-from operator import add, mul, sub
+from itertools import accumulate, chain, compress, count, pairwise
+from operator import sub
 from typing import NamedTuple
 
-from collector.lines import Heads, Lines, has_number
-from collector.packing import (
-    SIZES,
-    Numbers,
-    by_weight,
-    deflate,
-    encoded,
-    in_order,
-    inflate,
-    loosen,
-    mixed,
-    mixed_bytes,
-    packed,
-    signed,
-    tighten,
-    unsigned,
-    varints,
-)
+from collector.lines import Heads, has_number
+from collector.packing import encoded
 
-# The flags; two bits between them are the size of the numbers' differences, as a place in SIZES.
-DIFFERS, ENDS, BARE, TIGHT = 1, 2, 4, 32
-SIZE_SHIFT, SIZE_MASK = 3, 3
 UNIT_BYTES = 1024
-# The highest takes four to eight times as long for 1 % less; LZMA as long as that for 4 to 12 % less.
-NUMBERS_LEVEL = 7
-TIGHTER_AT_MOST = 0.12
 # A page that is told from others is not larger. So it has no more lines, and none of its parts is longer.
 PAGE_BYTES_AT_MOST = 1024 * 1024
 LINES_AT_MOST = PAGE_BYTES_AT_MOST + 1
@@ -81,12 +56,74 @@ class Frame:
     @cached_property
     def fractions(self) -> Sequence[int]:
         """The places of numbers that are not whole."""
-        return _fractions(self.values)
+        return fractions_of(self.values)
 
     @cached_property
     def whole(self) -> Sequence[float]:
         """The whole numbers, and 0 for each other."""
-        return _without(self.values, self.fractions)
+        return without(self.values, self.fractions)
+
+    @cached_property
+    def starts(self) -> Sequence[int]:
+        """The places of numbers that do not count on from the one before, or cannot: either is not whole.
+
+        Of lines that are new beside those that are shared, `counts_on` does not know.
+        """
+        fractions = {*self.fractions, *(place + 1 for place in self.fractions)}
+        heads = [head for head in self.heads.lines if has_number(head)]
+        return [
+            place
+            for place, counts_on in enumerate(self.counts_on)
+            if place in fractions or not (counts_on or (place > 0 and _is_same(heads[place - 1], heads[place])))
+        ]
+
+    @cached_property
+    def histograms(self) -> "Sequence[Histogram]":
+        """Those that have observed anything."""
+        steps = self.steps(self.whole)
+        return [
+            _histogram(first, steps[first:end])
+            for first, end in pairwise([*self.starts, len(steps)])
+            if end - first > 1 and self.whole[end - 1] > 0 <= min(steps[first:end])
+        ]
+
+    def steps(self, numbers: Sequence[float]) -> list[float]:
+        """What each adds to the one that it counts on from."""
+        before = [0.0, *numbers]
+        for place in self.starts:
+            before[place] = 0.0
+        return list(map(sub, numbers, before))
+
+    @cached_property
+    def others(self) -> Sequence[int]:
+        """The places of all numbers but buckets that have observed something: first of those at 0."""
+        buckets = {place for histogram in self.histograms for place in histogram.places}
+        places = [place for place in range(len(self.values)) if place not in buckets]
+        moved = {*compress(count(), self.steps(self.values)), *(histogram.total for histogram in self.histograms)}
+        return sorted(places, key=moved.__contains__)
+
+    @cached_property
+    def kinds(self) -> Sequence[Sequence[int]]:
+        """Which of all histograms' buckets are of a kind."""
+        kinds: dict[int, list[int]] = {}
+        for bucket, kind in enumerate(chain.from_iterable(histogram.kinds for histogram in self.histograms)):
+            kinds.setdefault(kind, []).append(bucket)
+        return [kinds[kind] for kind in sorted(kinds)]
+
+    @cached_property
+    def ranks(self) -> Sequence[int]:
+        """Where each bucket is among those, kind by kind."""
+        buckets = list(chain.from_iterable(self.kinds))
+        return sorted(range(len(buckets)), key=buckets.__getitem__)
+
+    @cached_property
+    def totals_of_empty(self) -> Mapping[int, int]:
+        """Where the total is of each bucket that has observed nothing, of those histograms."""
+        return {
+            place: histogram.total
+            for histogram in self.histograms
+            for place in {*range(histogram.first, histogram.total)}.difference(histogram.places)
+        }
 
     @cached_property
     def example(self) -> bytes:
@@ -115,6 +152,46 @@ class Frame:
 NOTHING = Frame(Heads([]), [], [])
 
 
+def _is_same(before: str, head: str) -> bool:
+    """Whether both are buckets of a histogram, or its last and its count."""
+    return "_bucket{" in before and ("_bucket{" in head or "_count" in head) and _series(before) == _series(head)
+
+
+def _series(head: str) -> tuple[str, str]:
+    """A family, and the labels but for `le`."""
+    name, _, labels = head.rstrip(" }").partition("{")
+    before, _, rest = labels.partition('le="')
+    others = (before + rest.partition('"')[2].removeprefix(",")).removesuffix(",")
+    return name.removesuffix("_bucket").removesuffix("_count"), others
+
+
+class Histogram(NamedTuple):
+    """From its first bucket to its total: the places of buckets that observed something.
+
+    Beside each stand its share in what it and those behind it observed, and its kind: the digits of the variance that
+    such a share has.
+    """
+
+    first: int
+    total: int
+    places: Sequence[int]
+    shares: Sequence[float]
+    kinds: Sequence[int]
+
+
+def _histogram(first: int, steps: Sequence[float]) -> Histogram:
+    left = sum(steps)
+    places: list[int] = []
+    shares: list[float] = []
+    for place, step in enumerate(steps[:-1], first):
+        if step:
+            places.append(place)
+            shares.append(step / left)
+            left -= step
+    kinds = [int(steps[place - first] * (1 - share)).bit_length() for place, share in zip(places, shares, strict=True)]
+    return Histogram(first, first + len(steps) - 1, places, shares, kinds)
+
+
 class Run(NamedTuple):
     """So many new lines, and then the frame's from `first` to before `end`."""
 
@@ -123,171 +200,15 @@ class Run(NamedTuple):
     end: int
 
 
-class Told(NamedTuple):
-    """A page: its flags and how its lines differ from a frame's, its numbers, and how many of them differ."""
-
-    differences: bytes
-    numbers: bytes
-    moved: int
-
-    @property
-    def size(self) -> int:
-        return len(self.differences) + len(self.numbers)
+def fractions_of(values: Sequence[float]) -> list[int]:
+    return [place for place, value in enumerate(values) if is_fraction(value)]
 
 
-def tell(lines: Lines, frame: Frame, room: int) -> Told:
-    runs: list[Run] = []
-    new: list[str] = []
-    flags = ENDS * lines.ends | BARE * lines.bare
-    base = frame
-    if lines.heads != frame.heads:
-        runs, new = _runs(lines.heads, frame.heads)
-        base = frame.rearranged(runs, new)
-    differences = b""
-    if runs or lines.odd:
-        flags |= DIFFERS
-        differences = deflate(_tell_lines(runs, new, lines.odd), frame.example)
-        differences = varints([len(differences)]) + differences
-    size, plain, moved = _tell_numbers(lines.values, base)
-    flags |= size << SIZE_SHIFT
-    numbers = deflate(plain, level=NUMBERS_LEVEL)
-    over = 1 + len(differences) + len(numbers) - room
-    if over > 0 and over % UNIT_BYTES < TIGHTER_AT_MOST * len(numbers):
-        tight = tighten(plain)
-        if len(tight) < len(numbers):
-            flags, numbers = flags | TIGHT, tight
-    return Told(bytes([flags]) + differences, numbers, moved)
+def is_fraction(value: float) -> bool:
+    return not (-WHOLE_AT_MOST <= value <= WHOLE_AT_MOST and value.is_integer())
 
 
-def read(told: bytes, frame: Frame) -> tuple[Lines, Frame]:
-    """The page, and the frame that it is to others.
-
-    Raises ValueError, IndexError, OverflowError, zlib.error and lzma.LZMAError, at once for what no page would ask for.
-    """
-    flags, rest = told[0], told[1:]
-    odd: dict[int, str] = {}
-    if flags & DIFFERS:
-        numbers = Numbers(rest)
-        end = next(numbers) + numbers.at
-        section = inflate(rest[numbers.at : end], frame.example, at_most=PART_BYTES_AT_MOST)
-        runs, new, odd = _read_lines(section, len(frame.heads.lines))
-        rest = rest[end:]
-        if runs:
-            frame = frame.rearranged(runs, new)
-            if sum(map(len, frame.heads.lines)) > PAGE_BYTES_AT_MOST:
-                raise ValueError("its lines are longer than a page")
-    plain = (loosen if flags & TIGHT else inflate)(rest, at_most=PART_BYTES_AT_MOST)
-    values = _read_numbers(plain, SIZES[flags >> SIZE_SHIFT & SIZE_MASK], frame)
-    if any(place >= len(values) for place in odd):
-        raise ValueError("more numbers are spelled oddly than there are")
-    lines = Lines(frame.heads, values, odd, bool(flags & BARE), bool(flags & ENDS))
-    return lines, Frame(frame.heads, values, frame.counts_on)
-
-
-def _runs(heads: Heads, others: Heads) -> tuple[list[Run], list[str]]:
-    """A page's lines as runs of another's, and those between them that it has not."""
-    places = {line: place for place, line in enumerate(others.lines)}
-    runs: list[Run] = []
-    new: list[str] = []
-    run = Run(0, 0, 0)
-    for line in heads.lines:
-        place = places.get(line)
-        if place is None:
-            if run.end > run.first:
-                runs.append(run)
-                run = Run(0, run.end, run.end)
-            run = Run(run.new + 1, run.first, run.end)
-            new.append(line)
-        elif place == run.end:
-            run = Run(run.new, run.first, run.end + 1)
-        elif run.end > run.first:
-            runs.append(run)
-            run = Run(0, place, place + 1)
-        else:
-            run = Run(run.new, place, place + 1)
-    return [*runs, run], new
-
-
-def _tell_lines(runs: Sequence[Run], new: Sequence[str], odd: Mapping[int, str]) -> bytes:
-    """Each run by its new lines, the way to its first from the end of the last, and its length; then odd spellings."""
-    ways = (run.first - before.end for before, run in pairwise([Run(0, 0, 0), *runs]))
-    of_runs = ((run.new, unsigned(way), run.end - run.first) for run, way in zip(runs, ways, strict=True))
-    steps = (place - before - 1 for before, place in pairwise([-1, *odd]))
-    numbers = varints([len(runs), *(number for run in of_runs for number in run), len(odd), *steps])
-    return numbers + encoded("\n".join([*new, *odd.values()]))
-
-
-def _read_lines(section: bytes, line_count: int) -> tuple[list[Run], list[str], dict[int, str]]:
-    """The runs of a frame's so many lines, the new lines, and the odd spellings."""
-    numbers = Numbers(section)
-    runs: list[Run] = []
-    told = lines = end = 0
-    for _ in range(numbers.count(LINES_AT_MOST, "runs")):
-        new, way, length = next(numbers), next(numbers), next(numbers)
-        first = end + signed(way)
-        end = first + length
-        if not 0 <= first <= end <= line_count:
-            raise ValueError("a run of lines that are not there")
-        told += new
-        lines += new + length
-        if lines > LINES_AT_MOST:
-            raise ValueError("too many lines")
-        runs.append(Run(new, first, end))
-    places = _read_places(numbers, "odd numbers")
-    texts = section[numbers.at :].decode("utf-8", "surrogateescape").split("\n")
-    if len(texts) != max(told + len(places), 1):
-        raise ValueError(f"{len(texts)} texts for {told + len(places)}")
-    return runs, texts[:told], dict(zip(places, texts[told:], strict=False))
-
-
-def _read_places(numbers: Numbers, what: str) -> list[int]:
-    """Ascending, each told by how many are left out before it."""
-    steps = (next(numbers) + 1 for _ in range(numbers.count(LINES_AT_MOST, what)))
-    return list(accumulate(steps, initial=-1))[1:]
-
-
-def _tell_numbers(values: Sequence[float], frame: Frame) -> tuple[int, bytes, int]:
-    """The size of the differences, the numbers, and how many differ."""
-    fractions = _fractions(values)
-    risen = list(map(sub, _without(values, fractions), frame.whole))
-    steps = list(map(int, map(sub, risen, map(mul, [0.0, *risen], frame.counts_on))))
-    size, differences = packed(steps)
-    others = sorted(set(fractions).symmetric_difference(frame.fractions))
-    ways = (place - before - 1 for before, place in pairwise([-1, *others]))
-    of_fractions = mixed([values[place] for place in fractions], [frame.values[place] for place in fractions])
-    plain = varints([len(others), *ways]) + by_weight(differences, 1 << size) + by_weight(of_fractions, 8)
-    return size, plain, len(steps) - steps.count(0)
-
-
-def _read_numbers(told: bytes, size: str, frame: Frame) -> list[float]:
-    numbers = Numbers(told)
-    fractions = sorted(set(_read_places(numbers, "fractions")).symmetric_difference(frame.fractions))
-    risen = array(size)
-    end = numbers.at + len(frame.values) * risen.itemsize
-    risen.frombytes(in_order(told[numbers.at : end], risen.itemsize))
-    steps = risen.tolist()
-    if len(steps) != len(frame.values):
-        raise ValueError(f"{len(steps)} numbers of {len(frame.values)}")
-    for place, counts_on in enumerate(frame.counts_on):
-        if counts_on:
-            steps[place] += steps[place - 1]
-    values = list(map(add, steps, frame.whole))
-    of_fractions = array("d")
-    of_fractions.frombytes(mixed_bytes(in_order(told[end:], 8), [frame.values[place] for place in fractions]))
-    for place, value in zip(fractions, of_fractions, strict=True):
-        values[place] = value
-    return values
-
-
-def _fractions(values: Sequence[float]) -> list[int]:
-    return [
-        place
-        for place, value in enumerate(values)
-        if not (-WHOLE_AT_MOST <= value <= WHOLE_AT_MOST and value.is_integer())
-    ]
-
-
-def _without(values: Sequence[float], places: Iterable[int]) -> list[float]:
+def without(values: Sequence[float], places: Iterable[int]) -> list[float]:
     values = list(values)
     for place in places:
         values[place] = 0.0

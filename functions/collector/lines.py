@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from typing import Self
 
 # A spelling costs half a microsecond, and most numbers of a page were on others before.
@@ -83,7 +82,9 @@ class Lines:
         for at, own in self.odd.items():
             numbers[at] = own
         pieces, rest = self.heads.pieces
-        text = "".join(chain(chain.from_iterable(zip(pieces, numbers, strict=True)), (rest, "\n" * self.ends)))
+        texts = [*pieces, *pieces, rest, "\n" * self.ends]
+        texts[:-2:2], texts[1:-2:2] = pieces, numbers
+        text = "".join(texts)
         return text.encode("utf-8", "surrogateescape")
 
 

@@ -4,6 +4,7 @@ import lzma
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 SIZES = "bhiq"
 # The largest page that may be scraped is not larger, and nothing else that is kept.
@@ -84,6 +85,12 @@ class Numbers(Iterator[int]):
         if (number := next(self)) > at_most:
             raise ValueError(f"too many {what}")
         return number
+
+
+def read_places(numbers: Numbers, at_most: int, what: str) -> list[int]:
+    """Ascending, each told by how many are left out before it."""
+    steps = (next(numbers) + 1 for _ in range(numbers.count(at_most, what)))
+    return list(accumulate(steps, initial=-1))[1:]
 
 
 def unsigned(number: int) -> int:

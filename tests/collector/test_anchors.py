@@ -37,7 +37,7 @@ def grow(slot_ms):
 def tell_from_another(slot_ms):
     collect(FIRST, slot_ms - MINUTE_MS)
     collect(FIRST, slot_ms)
-    assert blob(slot_ms)[0] == 4
+    assert blob(slot_ms)[0] == 5
 
 
 def spoil(slot_ms):

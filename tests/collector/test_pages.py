@@ -60,7 +60,7 @@ def lose_shared(slot_ms):
 def test_a_page_whose_ground_is_gone_is_an_error_of_its_own(table, happens, words):
     for slot_ms in NOW_MS, NOW_MS + MINUTE_MS:
         collect(PAGE, slot_ms)
-    assert blob(NOW_MS + MINUTE_MS)[0] == 4
+    assert blob(NOW_MS + MINUTE_MS)[0] == 5
     happens(NOW_MS)
     pages.forget()
     stored = store.read_newest("sglang-001")
@@ -89,7 +89,7 @@ def test_an_anchor_outlasts_what_is_told_from_it(table):
     assert anchor["expires_at"] > last["expires_at"]
 
 
-@pytest.mark.parametrize(("first", "then", "form"), [(7, 30, 3), (30, 7, 4)], ids=["longer", "shorter"])
+@pytest.mark.parametrize(("first", "then", "form"), [(7, 30, 3), (30, 7, 5)], ids=["longer", "shorter"])
 def test_a_page_that_is_to_be_kept_longer_than_its_anchor_becomes_one(table, first, then, form):
     collect(PAGE, retention_days=first)
     collect(PAGE, NOW_MS + MINUTE_MS, retention_days=then)

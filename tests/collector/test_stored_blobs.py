@@ -7,9 +7,11 @@ import pytest
 
 from collector import codec
 from collector.codec import Anchor, UnreadableError
-from collector.frames import DIFFERS, NOTHING, TIGHT
+from collector.differences import TIGHT
+from collector.frames import NOTHING
 from collector.lines import Lines
 from collector.packing import deflate, tighten, unsigned, varints
+from collector.telling import DIFFERS
 
 PAGE = b"# TYPE a counter\n" + b"".join(b'a{b="%d"} %d.5\n' % (n, n) for n in range(30)) + b'h_bucket{le="1.0"} 3.0\n'
 LATER = PAGE.replace(b"7.5", b"8.0") + b'http_requests_total{path="/x"} 1e0\n'
@@ -30,16 +32,23 @@ ANCHOR = anchor_of(TOLD)
 START = TOLD[: 1 + codec.ID_BYTES + codec.CHECKSUM_BYTES]
 ROUGH = b"".join(b'a{b="%d"} %d.0\n' % (n, n % 7 * 100 + n) for n in range(200))
 ROUGH_FRAME = codec.shared_lines(Lines.of(ROUGH).heads).frame
+HISTOGRAM = (
+    b"# TYPE h histogram\n"
+    + b"".join(b'h_bucket{r="0",le="%d.0"} %d.0\n' % (n, n * n * 3) for n in range(1, 20))
+    + b'h_bucket{r="0",le="+Inf"} 1100.0\nh_count{r="0"} 1100.0\nh_sum 7654.321\nrequests_total 1100.0\nrunning 3.0\n'
+)
+HISTOGRAM_LATER = (
+    b"# TYPE h histogram\n"
+    + b"".join(b'h_bucket{r="0",le="%d.0"} %d.0\n' % (n, n * n * 3 + n * n // 5) for n in range(1, 20))
+    + b'h_bucket{r="0",le="+Inf"} 1175.0\nh_count{r="0"} 1175.0\nh_sum 8154.25\nrequests_total 1175.0\nrunning 0.5\n'
+)
+OF_HISTOGRAM = codec.shared_lines(Lines.of(HISTOGRAM).heads)
+HISTOGRAM_TOLD = tell(HISTOGRAM, None, 800)
+HISTOGRAM_ANCHOR = Anchor(
+    0, 1, codec.checksum(HISTOGRAM_TOLD), codec.decode(HISTOGRAM_TOLD, OF_HISTOGRAM.frame)[1], OF_HISTOGRAM
+)
 # A byte more than there is room for, and LZMA saves that.
 ROUGH_TOLD = tell(ROUGH, None, len(tell(ROUGH, None, 800)) - 1)
-FORMS = [
-    pytest.param(b"\x01" + zlib.compress(b"{}\n" + PAGE), NOTHING, PAGE, id="1-before"),
-    pytest.param(codec.encode_whole(PAGE), NOTHING, PAGE, id="2-whole"),
-    pytest.param(TOLD, FRAME, PAGE, id="3-shared"),
-    pytest.param(ROUGH_TOLD, ROUGH_FRAME, ROUGH, id="3-shared-tight"),
-    pytest.param(tell(LATER, ANCHOR, 800), ANCHOR.frame, LATER, id="4-anchored"),
-]
-
 # As they were written when the forms were made, in base 85. They are never to be changed.
 PINNED = [
     (
@@ -59,6 +68,17 @@ PINNED = [
         b"4M4CT1M7quKWCRX)+%XqhHXApbu!{x20c(e;_P2Z`g(k~d&#kQYzCs8dIxd{Wg02W_ge1*qJMff@+V%CyKmYcJNB{"
     ),
     (b"1ONa40001pr0i$|8e?K$P+(+WV3fyJmlPzHWB|>q0NHPtY5)LZX6NK&fB+5#7!ZQ9WEh4q000"),
+    b"1poj50001pr0i$|8e?K$P+(+WV3fyJmlPzHWB|>q0NHPtY5)KrfkKK1mI+!8cm",
+    b"1poj50001wL4j8SL5Kvr55I1gjZfk!pcD`P|NsC0{`OPvsPzB",
+]
+FORMS = [
+    pytest.param(b"\x01" + zlib.compress(b"{}\n" + PAGE), NOTHING, PAGE, id="1-before"),
+    pytest.param(codec.encode_whole(PAGE), NOTHING, PAGE, id="2-whole"),
+    pytest.param(TOLD, FRAME, PAGE, id="3-shared"),
+    pytest.param(ROUGH_TOLD, ROUGH_FRAME, ROUGH, id="3-shared-tight"),
+    pytest.param(b85decode(PINNED[4]), ANCHOR.frame, LATER, id="4-anchored"),
+    pytest.param(tell(LATER, ANCHOR, 800), ANCHOR.frame, LATER, id="5-risen"),
+    pytest.param(tell(HISTOGRAM_LATER, HISTOGRAM_ANCHOR, 800), HISTOGRAM_ANCHOR.frame, HISTOGRAM_LATER, id="5-buckets"),
 ]
 
 
