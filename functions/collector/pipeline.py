@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 
 from collector import auth, backoff, batches, health, limits, policy, scrape, secrets, store
 from collector.backoff import State
@@ -20,6 +20,7 @@ from collector.errors import CollectorError, LateError, NotAskedError, StatusErr
 from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
 from collector.reading import BRIEF, WHOLE, Received, read
+from collector.room import SMALL_PAGE_BYTES, Room
 from collector.targets import Key, Target
 from collector.thresholds import DEFAULT, Thresholds
 
@@ -28,6 +29,7 @@ Result = Outcome | Unfinished
 # A server that hangs keeps one for its whole timeout, and the others go on with the rest: of 1,000 servers that take
 # 50 ms, one in twenty of which hangs, the last is asked after 0.5 s; with 64 threads it would be after 1.5 s.
 THREADS = 128
+SAMPLES_AT_ONCE = 200_000  # read and not yet kept: more than 25 pages of eight ranks have
 NOT_LET_IN = {401, 403}  # what a gateway says to an old secret: the second, if it takes it for another's
 # `collect` needs it after its deadline, to write what came last, also where DynamoDB has to be asked again.
 WRITE_SECONDS = batches.PATIENCE_SECONDS + batches.CONNECT_SECONDS + batches.ANSWER_SECONDS
@@ -44,11 +46,30 @@ def collect(targets: Iterable[Target], deadline: float, allowed: policy.Rules | 
     until = deadline + batches.PATIENCE_SECONDS
     befores = store.read_befores(wanted, until)
     results = observe_all(wanted, befores, deadline, allowed)
-    while batch := list(islice(results, batches.WRITES_AT_ONCE)):
+    for batch in _batches(results):
         refused = store.write([result for result in batch if isinstance(result, Outcome)], until)
-        for result in batch:
-            reason = refused.get(result.target.key)
-            yield Unfinished(result.target, reason) if reason else result
+        while batch:  # nothing but the caller holds what has been given
+            yield _kept(batch.pop(0), refused)
+
+
+def _kept(result: Result, refused: Mapping[Key, Exception]) -> Result:
+    reason = refused.get(result.target.key)
+    return Unfinished(result.target, reason) if reason else result
+
+
+def _batches(results: Iterable[Result]) -> Iterator[list[Result]]:
+    """As many as are written at once, or fewer: a large page is kept without delay."""
+    batch: list[Result] = []
+    samples = 0
+    for result in results:
+        batch.append(result)
+        is_large = isinstance(result, Outcome) and len(result.page) > SMALL_PAGE_BYTES
+        samples += len(result.lines.values) if isinstance(result, Outcome) and result.lines else 0
+        if len(batch) == batches.WRITES_AT_ONCE or is_large or samples > SAMPLES_AT_ONCE:
+            yield batch
+            batch, samples = [], 0
+    if batch:
+        yield batch
 
 
 def observe_all(
@@ -67,11 +88,9 @@ def observe_all(
             passed_over.append(Outcome(target, now, error=error, state=before.state, memory=before.memory))
     # Those that failed before may take their whole timeout again: begun first, they end with the others.
     due.sort(key=lambda target: -befores.get(target.key, NOTHING_BEFORE).state.failures)
-    answers = in_parallel(lambda target: ask(target, deadline, allowed), due)
-    return chain(
-        passed_over,
-        (observe(answer, befores.get(answer.target.key, NOTHING_BEFORE), deadline) for answer in answers),
-    )
+    room = Room()
+    answers = in_parallel(lambda target: ask(target, deadline, allowed, room), due)
+    return chain(passed_over, _observed(answers, befores, deadline))
 
 
 def check_turn(target: Target, state: State, now: datetime) -> None:
@@ -92,7 +111,7 @@ class Answer:
     error: Exception | None = None
 
 
-def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) -> Answer:
+def ask(target: Target, deadline: float, allowed: policy.Rules | None = None, room: Room | None = None) -> Answer:
     """One scrape. Raises nothing: also what is our fault concerns this target alone."""
     asked_at, ends = _now(), time.monotonic() + target.timeout_seconds
     try:
@@ -101,30 +120,30 @@ def ask(target: Target, deadline: float, allowed: policy.Rules | None = None) ->
         judged_by = allowed or rules()
         destination = policy.check(target.endpoint, judged_by, ends)
         if target.auth or target.ca:
-            return Answer(target, asked_at, ask_with_secrets(target, destination, judged_by, ends))
-        return Answer(target, asked_at, scrape.scrape(destination, ends, page_limits()))
+            return Answer(target, asked_at, ask_with_secrets(target, destination, judged_by, ends, room))
+        return Answer(target, asked_at, scrape.scrape(destination, ends, page_limits(), room=room))
     except Exception as error:
         _forget_values(error)
         return Answer(target, asked_at, error=error)
 
 
 def ask_with_secrets(
-    target: Target, destination: policy.Destination, judged_by: policy.Rules, ends: float
+    target: Target, destination: policy.Destination, judged_by: policy.Rules, ends: float, room: Room | None
 ) -> scrape.Page:
     """The page of a server that wants to know who asks. Refused, it is asked once more if the secret has changed."""
     over_http, prefix = judged_by.allow_secrets_over_http, judged_by.secrets_prefix
     auth.check(target.auth, target.ca, target.endpoint, prefix, over_http)
     tls = secrets.authority(target.ca, ends) if target.ca else None
     if target.auth is None:
-        return scrape.scrape(destination, ends, page_limits(), tls=tls)
+        return scrape.scrape(destination, ends, page_limits(), tls=tls, room=room)
     header = secrets.header(target.auth, ends)
     try:
-        return scrape.scrape(destination, ends, page_limits(), header, tls)
+        return scrape.scrape(destination, ends, page_limits(), header, tls, room)
     except StatusError as refused:
         header_now = secrets.renewed(target.auth, header, ends) if refused.status in NOT_LET_IN else None
         if header_now is None:
             raise
-    return scrape.scrape(destination, ends, page_limits(), header_now, tls)
+    return scrape.scrape(destination, ends, page_limits(), header_now, tls, room)
 
 
 def _forget_values(error: BaseException | None) -> None:
@@ -142,6 +161,13 @@ def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> I
     arriving = as_completed([pool.submit(ask, target) for target in targets])
     pool.shutdown(wait=False)  # it takes nothing more; its threads end with their work
     return (future.result() for future in arriving)
+
+
+def _observed(answers: Iterable[Answer], befores: Mapping[Key, Before], deadline: float) -> Iterator[Result]:
+    for answer in answers:
+        yield observe(answer, befores.get(answer.target.key, NOTHING_BEFORE), deadline)
+        if answer.page:
+            answer.page.place.give_back()
 
 
 def observe(answer: Answer, before: Before, deadline: float) -> Result:

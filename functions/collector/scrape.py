@@ -21,6 +21,7 @@ from collector.connections import (
 from collector.errors import (
     ConnectDeadlineError,
     ContentError,
+    PageDeadlineError,
     ScrapeError,
     TooLargeError,
     TruncatedError,
@@ -29,6 +30,7 @@ from collector.faults import explain, explain_connection, not_a_page
 from collector.framing import MAX_HEADER_BYTES, Exchange, OverLimitError
 from collector.limits import DEFAULT, Limits
 from collector.policy import Destination
+from collector.room import NO_PLACE, SMALL_PAGE_BYTES, Place, Room
 from collector.secrets import Header
 from collector.spelling import SCHEME_PORTS
 
@@ -47,6 +49,8 @@ class Page:
     status: int
     content_type: str
     duration_seconds: float
+    place: Place = NO_PLACE
+    """To be given back when the body is no longer needed."""
 
 
 def scrape(
@@ -55,33 +59,38 @@ def scrape(
     limits: Limits = DEFAULT,
     header: Header | None = None,
     tls: ssl.SSLContext | None = None,
+    room: Room | None = None,
 ) -> Page:
     """Fetch the page at a destination, over a kept connection if there is one, by `deadline` (`time.monotonic()`).
 
     `header` is said to this server alone, `tls` stands for the process's own context. A page that repeats the header's
-    secret is refused: pages are kept and shown.
+    secret is refused: pages are kept and shown. A large page waits until there is `room`.
 
     No redirect is followed and nothing is asked for twice, unless a kept connection turns out to be closed.
 
     Raises the ScrapeErrors. They say which server, which step and what was seen; never what the page holds.
     """
     started = time.monotonic()
+    place = Place(room or Room())
     where, response = _ask_first_to_connect(destination, deadline, limits.connect_seconds, header, tls)
     exchange = cast(Connection, response.connection).exchange
     exchange.max_bytes = MAX_HEADER_BYTES + limits.wire_bytes
     try:
         if response.status != 200:
             raise not_a_page(where, destination, response)
-        body = _read(where, response, exchange, limits.page_bytes)
-    except (HTTPError, OverLimitError) as exc:
-        raise explain(exc, where, deadline - started, exchange, limits.wire_bytes) from exc
+        body = _read(where, response, exchange, limits.page_bytes, place)
+        if header and header.is_repeated_in(body):
+            raise ContentError(f"{where}: the page repeats the secret that it was asked with")
+    except Exception as exc:
+        place.give_back()
+        if isinstance(exc, HTTPError | OverLimitError):
+            raise explain(exc, where, deadline - started, exchange, limits.wire_bytes) from exc
+        raise
     finally:
         if response.connection:  # not given back, so not read to the end
             response.close()
-    if header and header.is_repeated_in(body):
-        raise ContentError(f"{where}: the page repeats the secret that it was asked with")
     content_type = response.headers.get("content-type", "")
-    return Page(body, exchange.received_bytes, response.status, content_type, time.monotonic() - started)
+    return Page(body, exchange.received_bytes, response.status, content_type, time.monotonic() - started, place)
 
 
 # Asking
@@ -162,7 +171,9 @@ def _bracketed(host: str) -> str:
 # Reading
 
 
-def _read(where: str, response: urllib3.BaseHTTPResponse, exchange: Exchange, max_page_bytes: int) -> bytes:
+def _read(
+    where: str, response: urllib3.BaseHTTPResponse, exchange: Exchange, max_page_bytes: int, place: Place
+) -> bytes:
     """The body, decompressed; more than the cap and a piece of it is never held."""
     length = response.length_remaining
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -180,6 +191,8 @@ def _read(where: str, response: urllib3.BaseHTTPResponse, exchange: Exchange, ma
             if page.tell() + len(piece) > max_page_bytes:
                 raise TooLargeError(too_large)
             page.write(piece)
+            if page.tell() > SMALL_PAGE_BYTES and not place.take(exchange.deadline):
+                raise PageDeadlineError(f"{where}: its page is large, and others as large left no room for it in time")
         body = page.getvalue()
     if exchange.ended and exchange.ragged:
         raise TruncatedError(f"{where}: closed without ending the TLS session, after {len(body)} bytes of the page")

@@ -143,6 +143,7 @@ def collect(messages: list[Message], deadline: float) -> Collected:
                 case Unfinished():
                     collected.unfinished[result.target.key] = result.reason
             del targets[result.target.key]
+            del result  # and its page, before the next are read
     except Exception as fault:  # also a bug of ours is told message by message
         collected.unfinished.update(dict.fromkeys(targets, fault))
     return collected
