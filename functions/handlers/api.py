@@ -160,7 +160,15 @@ def not_text(error: ValueError) -> Response[str]:
 
 @app.exception_handler(RecursionError)
 def too_deep(error: RecursionError) -> Response[str]:
-    return refuse_fields("invalid_request", [FieldError(field="body", message="its JSON is nested too deep")])
+    """Of the body, if it is that; any other is a bug of ours."""
+    try:
+        json.loads(app.current_event.decoded_body or "")
+    except RecursionError:
+        return refuse_fields("invalid_request", [FieldError(field="body", message="its JSON is nested too deep")])
+    except ValueError:
+        pass
+    fault: Response[str] = our_fault(error)
+    return fault
 
 
 @app.not_found
