@@ -150,7 +150,12 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
 
 @contextmanager
 def tables() -> Iterator[None]:
-    """An AWS in the process, with empty tables."""
+    """An AWS in the process, with empty tables; what is remembered of it, and of its settings, ends with it."""
+    from collector import batches, dynamodb, pipeline
+
+    remembered = (pipeline.rules, batches.client, dynamodb.client)
+    for one in remembered:
+        one.cache_clear()
     with patch.dict(os.environ, ENVIRONMENT), mock_aws():
         for name, keys in TABLES.items():
             boto3.client("dynamodb").create_table(
@@ -161,7 +166,11 @@ def tables() -> Iterator[None]:
                 ],
                 BillingMode="PAY_PER_REQUEST",
             )
-        yield
+        try:
+            yield
+        finally:
+            for one in remembered:
+                one.cache_clear()
 
 
 def check(event: dict[str, Any]) -> int:
