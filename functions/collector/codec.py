@@ -25,7 +25,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from collector import differences, rises
-from collector.frames import UNIT_BYTES, Frame
+from collector.frames import PART_BYTES_AT_MOST, UNIT_BYTES, Frame
 from collector.lines import Heads, Lines, has_number
 from collector.packing import encoded, inflate
 from collector.telling import Told, read, tell
@@ -73,6 +73,8 @@ class Anchor(NamedTuple):
     slot_ms: int
     expires_at: int
     checksum: int
+    size: int
+    """The bytes of its blob."""
     frame: Frame
     shared: SharedLines
 
@@ -152,7 +154,15 @@ def encode(
 
 
 def _told_from(anchor: Anchor, lines: Lines, room: int) -> tuple[int, Told]:
-    """A page told from its anchor, and by which form."""
+    """A page told from its anchor, and by which form.
+
+    A young server's is told by its differences, which take a quarter more bytes and a third of the time to write and
+    read: its anchor fits the write unit that there is, and mostly so does the page.
+    """
+    if anchor.size <= room:
+        told = tell(lines, anchor.frame, differences.tell, room=PART_BYTES_AT_MOST)
+        if told.size <= room:
+            return ANCHORED, told
     try:
         return RISEN, tell(lines, anchor.frame, rises.tell, room)
     except rises.UnlikeError:

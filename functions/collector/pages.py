@@ -198,7 +198,7 @@ def _told_alone(item: Item, shared: Mapping[SharedName, SharedLines | str]) -> T
         raise UnreadableError(f"the lines that it shares with other servers, {wanted.id.hex()}, are {found}")
     lines, frame = codec.decode(blob, found.frame)
     (_, slot_ms), expires_at = read_key(item), int(item["expires_at"]["N"])
-    return Told(lines, Anchor(slot_ms, expires_at, codec.checksum(blob), frame, found))
+    return Told(lines, Anchor(slot_ms, expires_at, codec.checksum(blob), len(blob), frame, found))
 
 
 def _read_shared(blobs: Iterable[bytes], until: float) -> dict[SharedName, SharedLines | str]:

@@ -24,7 +24,7 @@ def tell(page, anchor, room):
 
 
 def anchor_of(blob):
-    return Anchor(0, 1, codec.checksum(blob), codec.decode(blob, FRAME)[1], SHARED)
+    return Anchor(0, 1, codec.checksum(blob), len(blob), codec.decode(blob, FRAME)[1], SHARED)
 
 
 TOLD = tell(PAGE, None, 800)
@@ -44,8 +44,9 @@ HISTOGRAM_LATER = (
 )
 OF_HISTOGRAM = codec.shared_lines(Lines.of(HISTOGRAM).heads)
 HISTOGRAM_TOLD = tell(HISTOGRAM, None, 800)
+OLD_BYTES = 2000  # its pages are told by how far numbers are from where they were expected
 HISTOGRAM_ANCHOR = Anchor(
-    0, 1, codec.checksum(HISTOGRAM_TOLD), codec.decode(HISTOGRAM_TOLD, OF_HISTOGRAM.frame)[1], OF_HISTOGRAM
+    0, 1, codec.checksum(HISTOGRAM_TOLD), OLD_BYTES, codec.decode(HISTOGRAM_TOLD, OF_HISTOGRAM.frame)[1], OF_HISTOGRAM
 )
 # A byte more than there is room for, and LZMA saves that.
 ROUGH_TOLD = tell(ROUGH, None, len(tell(ROUGH, None, 800)) - 1)

@@ -21,7 +21,7 @@ def _told(page: bytes, anchor: Anchor | None) -> bytes:
 
 
 TOLD = _told(PAGE, None)
-ANCHOR = Anchor(0, 1, codec.checksum(TOLD), codec.decode(TOLD, SHARED.frame)[1], SHARED)
+ANCHOR = Anchor(0, 1, codec.checksum(TOLD), 2000, codec.decode(TOLD, SHARED.frame)[1], SHARED)
 FRAMES = [NOTHING, SHARED.frame, ANCHOR.frame]
 WRITTEN = [codec.encode_whole(PAGE), TOLD, _told(LATER, ANCHOR), b"\x01" + zlib.compress(b"{}\n" + PAGE)]
 HEAD = TOLD[: 1 + codec.ID_BYTES + codec.CHECKSUM_BYTES]
