@@ -35,6 +35,11 @@ class NotConnectedError(Exception):
         self.step = step
 
 
+def is_cut(fault: BaseException | None) -> bool:
+    """Whether a TLS connection was closed without TLS' own goodbye. Python 3.11.2 has no class for it."""
+    return isinstance(fault, ssl.SSLEOFError) or getattr(fault, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"
+
+
 class _Socket(socket.socket):
     """Ends reading at the exchange's deadline and byte limit. A timeout alone would begin anew with every byte."""
 
@@ -50,7 +55,9 @@ class _Socket(socket.socket):
             self.settimeout(left)
         try:
             count = super().recv_into(*args, **kwargs)
-        except ssl.SSLEOFError:
+        except ssl.SSLError as exc:
+            if not is_cut(exc):
+                raise
             count, exchange.ragged = 0, True
         exchange.received_bytes += count
         exchange.ended = not count
@@ -171,5 +178,7 @@ def new_tls_context(authorities: str | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=authorities)
     context.sslsocket_class = _TlsSocket
     context.set_alpn_protocols(["http/1.1"])
+    # Else OpenSSL 3 takes a connection that somebody cut for one that has ended.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake costs a client as much as a server likes
     return context

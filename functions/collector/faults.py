@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError, SSLError
 
-from collector.connections import TLS_HANDSHAKE, NotConnectedError
+from collector.connections import TLS_HANDSHAKE, NotConnectedError, is_cut
 from collector.errors import (
     CertificateExpired,
     CertificateUntrusted,
@@ -101,7 +101,7 @@ def _tls_reason(fault: BaseException | None) -> str:
     match fault:
         case ssl.SSLError() if fault.reason in NOT_TLS:
             return "what listens there does not speak TLS"
-        case ssl.SSLError() if fault.reason and not isinstance(fault, ssl.SSLEOFError):
+        case ssl.SSLError() if fault.reason and not is_cut(fault):
             return fault.reason.lower().replace("_", " ")
         case _:
             return "the connection was closed"

@@ -14,7 +14,7 @@ SPELLINGS_KEPT = 50_000
 # With more digits before the point, Prometheus' Python library writes an exponent.
 # https://github.com/prometheus/client_python/blob/master/prometheus_client/utils.py
 DIGITS_AT_MOST = 6
-_find_whole_number = re.compile(rb" [0-9]++(\.0)?+\n").search
+_find_whole_number = re.compile(rb" [0-9]++(\.0)?\n").search
 _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
 

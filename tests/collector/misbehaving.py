@@ -481,7 +481,9 @@ UNDER_TLS = [
         "alert protocol version",
         "https",
     ),
-    Server("TLS-1.0", raw(lambda visit: visit.send(HELLO_OF_TLS_1_0)), "tls_failed", "unsupported protocol", "https"),
+    Server(
+        "TLS-1.0", raw(lambda visit: visit.send(HELLO_OF_TLS_1_0)), "tls_failed", "unsupported protocol|legacy", "https"
+    ),
     Server("handshake-without-end", handshake_without_end, "tls_failed", "no TLS session", "https"),
     *rows(
         "connect_timeout",
