@@ -5,24 +5,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import boto3
 import hypothesis
 import pytest
 from moto import mock_aws
 
 import collector.dynamodb
-from collector import batches, connections, members, messages, pages, pipeline, secrets
+from collector import batches, connections, deployment, members, messages, pages, secrets
 from faulty_dynamodb import FaultyDynamoDb
 from local.aws import TABLE_PROPERTIES, EmbeddedAws
 from local.template import Template
 from queues import Queue, Script, takes_all
 from servers import Server
-
-TABLES = {
-    "SNAPSHOTS_TABLE": ("snapshots", {"instance_id": "S", "slot": "N"}),
-    "SHAPES_TABLE": ("shapes", {"id": "B"}),
-    "TARGETS_TABLE": ("targets", {"pk": "S", "sk": "S"}),
-}
+from tables import TABLES, create_tables
 
 # No test asserts on a clock.
 hypothesis.settings.register_profile("no clock", deadline=None)
@@ -75,16 +69,9 @@ def table(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         forget_clients()
-        for variable, (name, keys) in TABLES.items():
+        for variable, (name, _) in TABLES.items():
             monkeypatch.setenv(variable, name)
-            boto3.client("dynamodb").create_table(
-                TableName=name,
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
-                KeySchema=[
-                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-                ],
-                BillingMode="PAY_PER_REQUEST",
-            )
+        create_tables()
         yield
     forget_clients()
 
@@ -129,9 +116,9 @@ def on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Policy lets loopback be scraped, on any port."""
     monkeypatch.setenv("ALLOW_LOOPBACK", "true")
     monkeypatch.setenv("ALLOWED_PORTS", "1-65535")
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
     yield
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
 
 
 @pytest.fixture
@@ -140,10 +127,10 @@ def set_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None
 
     def set_by(text: str) -> None:
         monkeypatch.setenv("PAGE_LIMITS", text)
-        pipeline.page_limits.cache_clear()
+        deployment.page_limits.cache_clear()
 
     yield set_by
-    pipeline.page_limits.cache_clear()
+    deployment.page_limits.cache_clear()
 
 
 @pytest.fixture
@@ -152,7 +139,7 @@ def set_thresholds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], 
 
     def set_by(text: str) -> None:
         monkeypatch.setenv("HEALTH_THRESHOLDS", text)
-        pipeline.base_thresholds.cache_clear()
+        deployment.base_thresholds.cache_clear()
 
     yield set_by
-    pipeline.base_thresholds.cache_clear()
+    deployment.base_thresholds.cache_clear()

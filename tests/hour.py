@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from collector import batches, pages, pipeline, store
+from collector import asking, batches, pages, pipeline, store
 from collector.frames import UNIT_BYTES
 from collector.item import NOTHING_BEFORE, item_bytes
 from collector.outcome import Outcome
@@ -88,7 +88,7 @@ def scrape(body: bytes, engine: str, server: str, minute: int) -> Outcome:
     until = time.monotonic() + 60
     befores = store.read_befores([target], until)
     page = Page(body, len(body), len(body) // 11, "text/plain", 0.043)
-    answer = pipeline.Answer(target, slot + timedelta(milliseconds=137), page)
+    answer = asking.Answer(target, slot + timedelta(milliseconds=137), page)
     outcome = pipeline.observe(answer, befores.get(target.key, NOTHING_BEFORE), until)
     assert isinstance(outcome, Outcome)
     assert store.write([outcome], until) == {}

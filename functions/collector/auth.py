@@ -4,12 +4,9 @@ A registrar names a secret and where it goes, so only names under the operator's
 PUT a target could have any secret of the account sent to a server of their own.
 """
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-
-from collector.errors import SecretForbidden
 
 SSM = "ssm:/"
 ARN = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:"
@@ -64,21 +61,3 @@ class Auth(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.type} {self.header or ''} {self.secret}".replace("  ", " ")
-
-
-def check(auth: Auth | None, ca: str | None, endpoint: str, prefix: str | None, over_http: bool) -> None:
-    """Let a target have what it names, or raise SecretForbidden. No prefix allows nothing, an empty one everything.
-
-    It does not quote the reference: somebody may have written the secret itself there.
-    """
-    for field, reference in (("auth.secret", auth.secret if auth else None), ("ca", ca)):
-        if reference is None:
-            continue
-        if prefix is None:
-            raise SecretForbidden(field, f"{field}: SECRETS_PREFIX is not set, so no secret may be named")
-        if not re.sub(f"^({SSM}|{ARN})", "", reference).startswith(prefix):
-            raise SecretForbidden(field, f"{field}: the name does not begin with {prefix}, the SECRETS_PREFIX")
-    if auth and not over_http and not endpoint.lower().startswith("https:"):
-        raise SecretForbidden(
-            "endpoint", "endpoint: a secret goes over https alone, unless ALLOW_SECRETS_OVER_HTTP says otherwise"
-        )

@@ -11,9 +11,9 @@ A blob's first byte names its form:
 |---|---|
 | 1 | compressed: a line that is passed over, and the whole page; as releases before these forms wrote it |
 | 2 | the whole page, compressed |
-| 3 | 8 bytes: which shared lines, 4 bytes: the checksum of their text; then the page told from them by `differences` |
-| 4 | 6 bytes: the anchor's slot, 4 bytes: its blob's checksum; then the page told from it by `differences` |
-| 5 | the same, and the page told by `rises`, as most are |
+| 3 | 8 bytes: which shared lines, 4 bytes: their text's checksum; then the page told from them, numbers `bytewise` |
+| 4 | 6 bytes: the anchor's slot, 4 bytes: its blob's checksum; then the page told from it, numbers `bytewise` |
+| 5 | the same, but numbers are told by their `rises`: of servers that are old enough for it to save write units |
 """
 
 import lzma
@@ -24,7 +24,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import NamedTuple
 
-from collector import differences, rises
+from collector import bytewise, rises
 from collector.frames import PART_BYTES_AT_MOST, UNIT_BYTES, Frame
 from collector.lines import Heads, Lines, has_number
 from collector.packing import encoded, inflate
@@ -142,7 +142,7 @@ def encode(
     room_for_told = room - 1 - ID_BYTES - CHECKSUM_BYTES
     if anchor and age_ms < ANCHOR_MS:
         # What is new may be gone with the next page: shared lines are not made anew for it, but at most once an hour.
-        shared, told = keep(anchor.shared), tell(lines, anchor.shared.frame, differences.tell, room_for_told)
+        shared, told = keep(anchor.shared), tell(lines, anchor.shared.frame, bytewise.tell, room_for_told)
     else:
         shared, told = _told_best(lines, [anchor.shared] if anchor else known, keep, room_for_told)
     start = bytes([SHARED]) + shared.name.id + shared.name.checksum.to_bytes(CHECKSUM_BYTES)
@@ -160,13 +160,14 @@ def _told_from(anchor: Anchor, lines: Lines, room: int) -> tuple[int, Told]:
     read: its anchor fits the write unit that there is, and mostly so does the page.
     """
     if anchor.size <= room:
-        told = tell(lines, anchor.frame, differences.tell, room=PART_BYTES_AT_MOST)
+        # With so much room nothing is told more tightly: what has none is told by its rises.
+        told = tell(lines, anchor.frame, bytewise.tell, room=PART_BYTES_AT_MOST)
         if told.size <= room:
             return ANCHORED, told
     try:
         return RISEN, tell(lines, anchor.frame, rises.tell, room)
     except rises.UnlikeError:
-        return ANCHORED, tell(lines, anchor.frame, differences.tell, room)
+        return ANCHORED, tell(lines, anchor.frame, bytewise.tell, room)
 
 
 def _is_outgrown(told: Told, age_ms: int, room: int) -> bool:
@@ -185,7 +186,7 @@ def _told_best(
     """The page, and which shared lines it is told from: of those that are known, or its own if that is much better."""
 
     def told_from(shared: SharedLines) -> Told:
-        return tell(lines, shared.frame, differences.tell, room)
+        return tell(lines, shared.frame, bytewise.tell, room)
 
     ways = [(shared, told_from(shared)) for shared in known]
     best = min(ways, key=lambda way: len(way[1].differences), default=None)
@@ -231,9 +232,9 @@ def decode(blob: bytes, frame: Frame) -> tuple[Lines, Frame]:
             case 2:
                 return _whole(inflate(blob[1:], wbits=zlib.MAX_WBITS))
             case 3:
-                return read(blob[1 + ID_BYTES + CHECKSUM_BYTES :], frame, differences.read)
+                return read(blob[1 + ID_BYTES + CHECKSUM_BYTES :], frame, bytewise.read)
             case 4:
-                return read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame, differences.read)
+                return read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame, bytewise.read)
             case _:
                 return read(blob[1 + SLOT_BYTES + CHECKSUM_BYTES :], frame, rises.read)
     except UNPACKING as exc:

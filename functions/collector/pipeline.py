@@ -4,38 +4,31 @@ The only module that knows the order. Its ends touch the network, in batches; be
 values. Servers are waited for in threads; all else is done in the calling one.
 """
 
-import functools
-import os
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 
-from collector import auth, backoff, batches, health, limits, policy, scrape, secrets, store
+from collector import asking, backoff, batches, deployment, health, store
+from collector.asking import Answer
 from collector.backoff import State
-from collector.errors import CollectorError, LateError, NotAskedError, StatusError
+from collector.errors import CollectorError, LateError, NotAskedError
 from collector.item import NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
+from collector.policy import Rules
 from collector.reading import BRIEF, WHOLE, Received, read
 from collector.room import SMALL_PAGE_BYTES, Room
 from collector.targets import Key, Target
-from collector.thresholds import DEFAULT, Thresholds
 
 Result = Outcome | Unfinished
 
-# A server that hangs keeps one for its whole timeout, and the others go on with the rest: of 1,000 servers that take
-# 50 ms, one in twenty of which hangs, the last is asked after 0.5 s; with 64 threads it would be after 1.5 s.
-THREADS = 128
 SAMPLES_AT_ONCE = 200_000  # read and not yet kept: more than 25 pages of eight ranks have
-NOT_LET_IN = {401, 403}  # what a gateway says to an old secret: the second, if it takes it for another's
 # `collect` needs it after its deadline, to write what came last, also where DynamoDB has to be asked again.
 WRITE_SECONDS = batches.PATIENCE_SECONDS + batches.CONNECT_SECONDS + batches.ANSWER_SECONDS
 
 
-def collect(targets: Iterable[Target], deadline: float, allowed: policy.Rules | None = None) -> Iterator[Result]:
+def collect(targets: Iterable[Target], deadline: float, allowed: Rules | None = None) -> Iterator[Result]:
     """Scrape every target once; give what came of it, success or failure, as soon as it is kept.
 
     `allowed` says where they may be; by default it is what any caller may ask for. No scrape begins that could outlast
@@ -73,10 +66,10 @@ def _batches(results: Iterable[Result]) -> Iterator[list[Result]]:
 
 
 def observe_all(
-    targets: Sequence[Target], befores: Mapping[Key, Before], deadline: float, allowed: policy.Rules | None = None
+    targets: Sequence[Target], befores: Mapping[Key, Before], deadline: float, allowed: Rules | None = None
 ) -> Iterator[Result]:
     """What comes of each target, as it comes: first those that are not asked, while the others are."""
-    now = _now()
+    now = asking.now()
     due: list[Target] = []
     passed_over: list[Outcome] = []
     for target in targets:
@@ -89,7 +82,7 @@ def observe_all(
     # Those that failed before may take their whole timeout again: begun first, they end with the others.
     due.sort(key=lambda target: -befores.get(target.key, NOTHING_BEFORE).state.failures)
     room = Room()
-    answers = in_parallel(lambda target: ask(target, deadline, allowed, room), due)
+    answers = asking.in_parallel(lambda target: asking.ask(target, deadline, allowed, room), due)
     return chain(passed_over, _observed(answers, befores, deadline))
 
 
@@ -99,68 +92,6 @@ def check_turn(target: Target, state: State, now: datetime) -> None:
         age = now - datetime.fromtimestamp(target.slot_ms / 1000, UTC)
         raise LateError(f"not asked: its turn came {age.total_seconds():.0f} s late")
     backoff.check(state, target)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server answered, or why it did not."""
-
-    target: Target
-    asked_at: datetime
-    page: scrape.Page | None = None
-    error: Exception | None = None
-
-
-def ask(target: Target, deadline: float, allowed: policy.Rules | None = None, room: Room | None = None) -> Answer:
-    """One scrape. Raises nothing: also what is our fault concerns this target alone."""
-    asked_at, ends = _now(), time.monotonic() + target.timeout_seconds
-    try:
-        if ends > deadline:
-            raise OutOfTimeError("not begun: the time left was less than its timeout")
-        judged_by = allowed or rules()
-        destination = policy.check(target.endpoint, judged_by, ends)
-        if target.auth or target.ca:
-            return Answer(target, asked_at, ask_with_secrets(target, destination, judged_by, ends, room))
-        return Answer(target, asked_at, scrape.scrape(destination, ends, page_limits(), room=room))
-    except Exception as error:
-        _forget_values(error)
-        return Answer(target, asked_at, error=error)
-
-
-def ask_with_secrets(
-    target: Target, destination: policy.Destination, judged_by: policy.Rules, ends: float, room: Room | None
-) -> scrape.Page:
-    """The page of a server that wants to know who asks. Refused, it is asked once more if the secret has changed."""
-    over_http, prefix = judged_by.allow_secrets_over_http, judged_by.secrets_prefix
-    auth.check(target.auth, target.ca, target.endpoint, prefix, over_http)
-    tls = secrets.authority(target.ca, ends) if target.ca else None
-    if target.auth is None:
-        return scrape.scrape(destination, ends, page_limits(), tls=tls, room=room)
-    header = secrets.header(target.auth, ends)
-    try:
-        return scrape.scrape(destination, ends, page_limits(), header, tls, room)
-    except StatusError as refused:
-        header_now = secrets.renewed(target.auth, header, ends) if refused.status in NOT_LET_IN else None
-        if header_now is None:
-            raise
-    return scrape.scrape(destination, ends, page_limits(), header_now, tls, room)
-
-
-def _forget_values(error: BaseException | None) -> None:
-    """An error is kept with its outcome, and its traceback would keep what was read of a page with it."""
-    while error:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
-def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> Iterator[Answer]:
-    """The answers as they arrive. All begin at once, as far as there are threads; one target alone needs none."""
-    if len(targets) < 2:
-        return map(ask, targets)
-    pool = ThreadPoolExecutor(min(THREADS, len(targets)))
-    arriving = as_completed([pool.submit(ask, target) for target in targets])
-    pool.shutdown(wait=False)  # it takes nothing more; its threads end with their work
-    return (future.result() for future in arriving)
 
 
 def _observed(answers: Iterable[Answer], befores: Mapping[Key, Before], deadline: float) -> Iterator[Result]:
@@ -181,14 +112,18 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         told = before.told
         received = Received(page.body, round(page.duration_seconds, 3), page.wire_bytes)
         detail = BRIEF if target.interval_seconds else WHOLE  # a caller waits for the whole
-        reading = read(target, asked_at, received, told and told.lines, before.scraped_at, detail, page_limits())
+        reading = read(
+            target, asked_at, received, told and told.lines, before.scraped_at, detail, deployment.page_limits()
+        )
         snapshot, interval, moves = reading.snapshot, reading.interval, reading.moves
-        verdict, memory = health.judge(snapshot, interval, moves, before.memory, asked_at, thresholds(target))
+        verdict, memory = health.judge(
+            snapshot, interval, moves, before.memory, asked_at, deployment.thresholds_of(target)
+        )
         lines = reading.exposition.lines(page.body)
     except CollectorError as error:
         failures = before.memory.failures + 1
         verdict, memory = health.judge_failure(
-            error, before.memory, asked_at, failures, thresholds(target), target.engine
+            error, before.memory, asked_at, failures, deployment.thresholds_of(target), target.engine
         )
         memory = replace(memory, failures=failures)
         state = backoff.after_scrape(before.state, target, None)
@@ -208,37 +143,3 @@ def observe(answer: Answer, before: Before, deadline: float) -> Result:
         health=verdict,
         memory=replace(memory, failures=0, last_good_slot_ms=target.slot_ms),
     )
-
-
-def _now() -> datetime:
-    """In whole milliseconds, as it is stored: what is read back is what was answered."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-def thresholds(target: Target) -> Thresholds:
-    """All servers', with the target's own in their place."""
-    return base_thresholds().with_overrides(target.thresholds) if target.thresholds else base_thresholds()
-
-
-@functools.cache
-def base_thresholds() -> Thresholds:
-    """All servers'. Raises ValueError naming what is wrong in the variable."""
-    try:
-        return DEFAULT.set_by(os.environ.get("HEALTH_THRESHOLDS", ""))
-    except ValueError as error:
-        raise ValueError(f"HEALTH_THRESHOLDS: {error}") from None
-
-
-@functools.cache
-def page_limits() -> limits.Limits:
-    """All pages'. Raises ValueError naming what is wrong in the variable."""
-    try:
-        return limits.DEFAULT.set_by(os.environ.get("PAGE_LIMITS", ""))
-    except ValueError as error:
-        raise ValueError(f"PAGE_LIMITS: {error}") from None
-
-
-@functools.cache
-def rules() -> policy.Rules:
-    return policy.Rules.from_environment(os.environ)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from collector.errors import DeadlineError, DnsError, PolicyError
+from collector.auth import ARN, SSM, Auth
+from collector.errors import DeadlineError, DnsError, PolicyError, SecretForbidden
 from collector.networks import Address, AddressRange, Judgement, Verdict, judge
 from collector.spelling import Parts, is_name, literal, take_apart
 
@@ -160,6 +161,26 @@ def inspect(endpoint: str, rules: Rules) -> Parts:
     elif rules.allowed_host_suffixes and not any(_ends(parts.host, suffix) for suffix in rules.allowed_host_suffixes):
         raise PolicyError(f"{parts.host} is not a name that ALLOWED_HOST_SUFFIXES lists the end of")
     return parts
+
+
+def check_secrets(auth: Auth | None, ca: str | None, endpoint: str, rules: Rules) -> None:
+    """Let a target have what it names, or raise SecretForbidden. No prefix allows nothing, an empty one everything.
+
+    It does not quote the reference: somebody may have written the secret itself there.
+    """
+    for field, reference in (("auth.secret", auth.secret if auth else None), ("ca", ca)):
+        if reference is None:
+            continue
+        if rules.secrets_prefix is None:
+            raise SecretForbidden(field, f"{field}: SECRETS_PREFIX is not set, so no secret may be named")
+        if not re.sub(f"^({SSM}|{ARN})", "", reference).startswith(rules.secrets_prefix):
+            raise SecretForbidden(
+                field, f"{field}: the name does not begin with {rules.secrets_prefix}, the SECRETS_PREFIX"
+            )
+    if auth and not rules.allow_secrets_over_http and not endpoint.lower().startswith("https:"):
+        raise SecretForbidden(
+            "endpoint", "endpoint: a secret goes over https alone, unless ALLOW_SECRETS_OVER_HTTP says otherwise"
+        )
 
 
 def _ends(host: str, suffix: str) -> bool:

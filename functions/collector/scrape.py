@@ -57,9 +57,9 @@ def scrape(
     destination: Destination,
     deadline: float,
     limits: Limits = DEFAULT,
+    room: Room | None = None,
     header: Header | None = None,
     tls: ssl.SSLContext | None = None,
-    room: Room | None = None,
 ) -> Page:
     """Fetch the page at a destination, over a kept connection if there is one, by `deadline` (`time.monotonic()`).
 

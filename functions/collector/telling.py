@@ -1,7 +1,7 @@
 """A page told from a frame: which runs of its lines the frame has too, what the others are, and its numbers.
 
 It is a byte of flags; how lines and spellings differ, compressed, behind its length, if they do; and the numbers, in
-one of the ways that there are: `differences`, `rises`.
+one of the ways that there are: `bytewise`, `rises`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

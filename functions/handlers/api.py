@@ -26,7 +26,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from collector import health, pipeline, store
+from collector import deployment, health, pipeline, store
 from collector.codec import UnreadableError
 from collector.errors import PolicyError
 from collector.outcome import Outcome, Unfinished
@@ -50,9 +50,9 @@ app.include_router(history.router, prefix="/api/v1")
 app.include_router(fleet.router, prefix="/api/v1")
 
 # What is wrong there stops the function when it starts, in words.
-pipeline.base_thresholds()
-pipeline.page_limits()
-pipeline.rules()
+deployment.base_thresholds()
+deployment.page_limits()
+deployment.rules()
 
 WithRaw = Annotated[bool, Query(description="Whether the answer carries every sample of the page.")]
 
@@ -110,7 +110,7 @@ def read_metrics(
     if isinstance(stored.told, UnreadableError):
         code, error = "unreadable_page", f"the stored page cannot be read: {stored.told}"
     if verdict and stored.target.interval_seconds:
-        now, thresholds = datetime.now(UTC), pipeline.thresholds(stored.target)
+        now, thresholds = datetime.now(UTC), deployment.thresholds_of(stored.target)
         verdict = health.stale(verdict, stored.scraped_at, stored.target.interval_seconds, now, thresholds)
     reading = recall(stored)
     snapshot = reading.with_verdict(stored.health) if reading else None
@@ -154,8 +154,7 @@ def not_text(error: ValueError) -> Response[str]:
     event = app.current_event
     if event.is_base64_encoded and event.body and not _is_text(event.body):
         return refuse_fields("invalid_request", [FieldError(field="body", message="it is not UTF-8")])
-    fault: Response[str] = our_fault(error)
-    return fault
+    return fault()
 
 
 @app.exception_handler(RecursionError)
@@ -167,8 +166,7 @@ def too_deep(error: RecursionError) -> Response[str]:
         return refuse_fields("invalid_request", [FieldError(field="body", message="its JSON is nested too deep")])
     except ValueError:
         pass
-    fault: Response[str] = our_fault(error)
-    return fault
+    return fault()
 
 
 @app.not_found
@@ -178,6 +176,11 @@ def not_found(error: NotFoundError) -> Response[str]:
 
 @app.exception_handler(Exception)
 def our_fault(error: Exception) -> Response[str]:
+    return fault()
+
+
+def fault() -> Response[str]:
+    """What the exception that is being handled is to the caller."""
     logger.exception("request failed")
     metrics.add_metric(name="InternalErrors", unit=MetricUnit.Count, value=1)
     return refuse(500, "internal_error", "internal error; the log has it", correlation_id=logger.get_correlation_id())
@@ -219,7 +222,7 @@ def _collect(engine: Engine, request: CollectRequest, raw: bool) -> Response[str
         auth=registered and registered.auth,
         ca=registered and registered.ca,
     )
-    allowed = pipeline.rules().for_registered() if registered else pipeline.rules()
+    allowed = deployment.rules().for_registered() if registered else deployment.rules()
     [outcome] = pipeline.collect([target], time.monotonic() + request.timeout + BEFORE_THE_SCRAPE_SECONDS, allowed)
     if isinstance(outcome, Unfinished):
         raise outcome.reason

@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
-from collector import fleet, glance, pipeline
+from collector import deployment, fleet, glance
 from collector.glance import FleetRow, ModelSums, Place, Totals
 from collector.item import milliseconds
 from collector.targets import InstanceId
@@ -79,7 +79,7 @@ def read_fleet(
 ) -> Response[str]:
     now = datetime.now(UTC)
     kept = fleet.read(milliseconds(now))
-    shown = glance.only(glance.look(kept, now, pipeline.base_thresholds()), health or (), model or ())
+    shown = glance.only(glance.look(kept, now, deployment.base_thresholds()), health or (), model or ())
     rows, last = glance.page(shown, None if cursor is None else _place(cursor), limit)
     view = FleetView(
         at=now,

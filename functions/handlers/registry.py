@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from pydantic import AfterValidator, BaseModel, TypeAdapter
 
-from collector import auth, pipeline, policy, registry
+from collector import deployment, policy, registry
 from collector.errors import PolicyError, SecretForbidden
 from collector.registry import VersionConflict
 from collector.targets import InstanceId, Registered, Registration, Settings
@@ -96,11 +96,10 @@ def read_target(instance_id: Annotated[InstanceId, Path()]) -> Response[str]:
 def put_target(
     instance_id: Annotated[InstanceId, Path()], settings: Settings, if_match: IfMatch = None
 ) -> Response[str]:
-    rules = pipeline.rules().for_registered()
-    over_http, prefix = rules.allow_secrets_over_http, rules.secrets_prefix
+    rules = deployment.rules().for_registered()
     try:
         policy.inspect(settings.endpoint, rules)
-        auth.check(settings.auth, settings.ca, settings.endpoint, prefix, over_http)
+        policy.check_secrets(settings.auth, settings.ca, settings.endpoint, rules)
     except PolicyError as error:
         return refuse_fields(error.code, [FieldError(field="body.endpoint", message=str(error))])
     except SecretForbidden as error:
@@ -136,7 +135,7 @@ def delete_target(instance_id: Annotated[InstanceId, Path()], if_match: IfMatch 
 
 def registered_at(instance_id: str, endpoint: str) -> Registered | None:
     """The registration that a caller means who names both. It goes by the registry's rules, and with its secrets."""
-    rules = pipeline.rules()
+    rules = deployment.rules()
     if not (rules.trust_registered_targets or rules.secrets_prefix):
         return None  # nothing else differs, so nothing else is worth the read
     registered = registry.read(instance_id)

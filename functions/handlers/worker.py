@@ -16,7 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
-from collector import batches, fleet, pipeline, shards, store
+from collector import batches, deployment, fleet, pipeline, shards, store
 from collector.errors import NotAskedError
 from collector.outcome import EMPTY_PAGE, Outcome, OutOfTimeError, Unfinished
 from collector.shards import Line, Shard
@@ -36,9 +36,9 @@ gc.freeze()
 gc.set_threshold(20_000)
 
 # What is wrong there stops the function when it starts, in words: not scrape by scrape.
-pipeline.base_thresholds()
-pipeline.page_limits()
-pipeline.rules()
+deployment.base_thresholds()
+deployment.page_limits()
+deployment.rules()
 
 logger = Logger()
 metrics = Metrics()
@@ -136,7 +136,7 @@ def collect(messages: list[Message], deadline: float) -> Collected:
     try:
         for key in store.existing(again, deadline):
             del targets[key]
-        for result in pipeline.collect(list(targets.values()), deadline, pipeline.rules().for_registered()):
+        for result in pipeline.collect(list(targets.values()), deadline, deployment.rules().for_registered()):
             match result:
                 case Outcome():
                     collected.add(result)

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from collector import auth, policy
+from collector import policy
 from collector.errors import PolicyError, SecretForbidden
 from collector.targets import Model, Registered, Registration, Settings
 
@@ -67,8 +67,7 @@ def read_fleet(path: Path, rules: policy.Rules) -> list[Registration]:
         try:
             registration = Registration.model_validate(_with_defaults(entry, fleet.defaults))
             policy.inspect(registration.endpoint, rules)
-            over_http, prefix = rules.allow_secrets_over_http, rules.secrets_prefix
-            auth.check(registration.auth, registration.ca, registration.endpoint, prefix, over_http)
+            policy.check_secrets(registration.auth, registration.ca, registration.endpoint, rules)
         except ValidationError as exc:
             lines += [f"{name}: {line}" for line in _wrong(exc)]
             continue

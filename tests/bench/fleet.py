@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "functions"))
 
 from collector import pipeline, store  # noqa: E402
-from collector.pipeline import THREADS  # noqa: E402
+from collector.asking import THREADS  # noqa: E402
 from collector.targets import Target  # noqa: E402
 
 SERVERS = 1000

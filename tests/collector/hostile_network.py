@@ -76,14 +76,14 @@ def wait_for(reached: set[str], count: int) -> list[str]:
 
 def attempt(endpoint: str) -> tuple[str | None, str]:
     """The code and the words of what came of it. Past the models, which refuse some of these before policy does."""
-    from collector import pipeline
+    from collector import asking
     from collector.errors import CollectorError
     from collector.targets import Target
 
     target = Target.model_construct(
         instance_id="a", engine="sglang", endpoint=endpoint, timeout_seconds=10.0, slot_ms=1, interval_seconds=None
     )
-    answer = pipeline.ask(target, time.monotonic() + 60)
+    answer = asking.ask(target, time.monotonic() + 60)
     if answer.error is None:
         return None, ""
     return getattr(answer.error, "code", None) if isinstance(answer.error, CollectorError) else "bug", str(answer.error)

@@ -6,8 +6,8 @@ from datetime import timedelta
 import boto3
 
 from collector import pipeline, store
+from collector.asking import Answer
 from collector.item import NOTHING_BEFORE
-from collector.pipeline import Answer
 from collector.scrape import Page
 from support import ASKED_AT, target
 

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from collector.auth import Auth, check
+from collector.auth import Auth
 from collector.errors import SecretForbidden
+from collector.policy import Rules, check_secrets
 from collector.targets import Registration
 
 BEARER = {"type": "bearer", "secret": "fleet/token"}
@@ -45,7 +46,9 @@ def test_what_is_wrong_is_refused_by_its_field(changes, field):
 
 @pytest.mark.parametrize("secret", ["fleet/token", f"{ARN}fleet/token-AbCdEf", "ssm:/fleet/token"])
 def test_names_under_the_prefix_may_be_named(secret):
-    check(Auth(type="bearer", secret=secret), secret, HTTPS, "fleet/", over_http=False)
+    check_secrets(
+        Auth(type="bearer", secret=secret), secret, HTTPS, Rules(secrets_prefix="fleet/", allow_secrets_over_http=False)
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,13 +66,13 @@ def test_names_under_the_prefix_may_be_named(secret):
 def test_no_other_may_be_and_the_words_do_not_repeat_what_may_be_the_secret_itself(field, secret, prefix):
     auth, ca = (Auth(type="bearer", secret=secret), None) if field == "auth.secret" else (None, secret)
     with pytest.raises(SecretForbidden) as caught:
-        check(auth, ca, HTTPS, prefix, over_http=True)
+        check_secrets(auth, ca, HTTPS, Rules(secrets_prefix=prefix, allow_secrets_over_http=True))
     assert caught.value.field == field
     assert secret not in str(caught.value)
 
 
 def test_a_secret_goes_over_https_unless_the_operator_says_otherwise():
     auth, endpoint = Auth.model_validate(BEARER), "http://gpu.internal/metrics"
-    check(auth, None, endpoint, "fleet/", over_http=True)
+    check_secrets(auth, None, endpoint, Rules(secrets_prefix="fleet/", allow_secrets_over_http=True))
     with pytest.raises(SecretForbidden, match="ALLOW_SECRETS_OVER_HTTP"):
-        check(auth, None, endpoint, "fleet/", over_http=False)
+        check_secrets(auth, None, endpoint, Rules(secrets_prefix="fleet/", allow_secrets_over_http=False))

@@ -7,7 +7,7 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from collector import pipeline, store
+from collector import asking, pipeline, store
 from servers import sends, whole
 from support import target
 
@@ -42,14 +42,14 @@ def server(serve):
 def collect(server, monkeypatch):
     """One scrape after the other, each a minute later by a clock of the test's; without an interval, as a caller's."""
     slots = itertools.count(time.time_ns() // 60_000_000_000 * 60_000, 60_000)
-    now = pipeline._now()
+    now = asking.now()
     moments = itertools.count()
 
     def once(interval_seconds=60, skip=0):
         for _ in range(skip):
             next(slots), next(moments)
         moment = now + next(moments) * timedelta(minutes=1)
-        monkeypatch.setattr(pipeline, "_now", lambda: moment)
+        monkeypatch.setattr(asking, "now", lambda: moment)
         one = target(
             slot_ms=next(slots), interval_seconds=interval_seconds, endpoint=f"http://127.0.0.1:{server.port}/metrics"
         )

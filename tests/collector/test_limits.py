@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keeping import NOW_MS, collect, in_table
 
-from collector import pipeline, shape
+from collector import deployment, shape
 from collector.errors import PageLimitError
 from collector.exposition import parse
 from collector.limits import DEFAULT, Limits, longer_line
@@ -119,7 +119,7 @@ def test_a_line_is_too_long_exactly_if_one_is(page, limit):
 def test_limits_that_cannot_be_are_told_with_their_variable(set_limits, text, words):
     set_limits(text)
     with pytest.raises(ValueError, match=f"^{words}"):
-        pipeline.page_limits()
+        deployment.page_limits()
 
 
 @pytest.mark.parametrize(("page", "text", "words"), CASES)

@@ -19,7 +19,7 @@ from authority import Authority
 from misbehaving import GOOD, MAX_PAGE_BYTES, SERVERS, Server
 
 import servers
-from collector import connections, pipeline, store
+from collector import asking, connections, store
 from collector.errors import CollectorError, ScrapeError, TlsError
 from collector.findings.hints import hint
 from collector.item import Item
@@ -120,12 +120,12 @@ def test_a_process_of_its_own_grows_by_no_more_than_a_page(serve: Serve, trusted
 def test_a_failure_that_is_kept_keeps_nothing_of_the_page(serve: Serve, on_a_laptop: None, name: str) -> None:
     [row] = [row for row in SERVERS if row.name == name]
     asked = target(endpoint=f"http://127.0.0.1:{serve(row.script).port}/metrics", timeout_seconds=2)
-    pipeline.ask(asked, time.monotonic() + 60)  # what is loaded once
+    asking.ask(asked, time.monotonic() + 60)  # what is loaded once
     gc.collect()
     gc.disable()  # it would find cycles, but when is not for us to say
     tracemalloc.start()
     try:
-        answers = [pipeline.ask(asked, time.monotonic() + 60) for _ in range(3)]
+        answers = [asking.ask(asked, time.monotonic() + 60) for _ in range(3)]
         kept_bytes = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from collector import batches, pipeline, store
+from collector import batches, deployment, pipeline, store
 from collector.outcome import OutOfTimeError, Unfinished
 from servers import keeps_alive, whole
 from support import target
@@ -76,7 +76,7 @@ def test_a_targets_own_come_before_those_for_all_servers(serve, set_thresholds):
 def test_thresholds_for_all_servers_that_cannot_be_are_told_with_their_variable(set_thresholds):
     set_thresholds("idle_ratio=90")
     with pytest.raises(ValueError, match=r"^HEALTH_THRESHOLDS: idle_ratio is '90': "):
-        pipeline.base_thresholds()
+        deployment.base_thresholds()
 
 
 def test_one_target_alone_is_asked_in_the_calling_thread(serve):

@@ -12,7 +12,7 @@ import pytest
 from authority import Authority
 
 from aws_service import AwsService
-from collector import pipeline, secrets
+from collector import asking, deployment, secrets
 from collector.errors import ContentError, SecretError, SecretForbidden, StatusError, TlsError
 from servers import PAGE, whole
 from support import target
@@ -25,7 +25,7 @@ NEXT = "second-token-of-the-fleet"
 def _names_under_a_prefix(table, on_a_laptop, monkeypatch):
     monkeypatch.setenv("SECRETS_PREFIX", "fleet/")
     monkeypatch.setenv("ALLOW_SECRETS_OVER_HTTP", "true")
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
 
 
 def keep(value=TOKEN, name="fleet/token"):
@@ -66,7 +66,7 @@ def ask(server, scheme="http", ca=None, seconds=10, **auth):
     told = {"type": "bearer", "secret": "fleet/token"} | auth
     endpoint = f"{scheme}://127.0.0.1:{server.port}/metrics"
     asked = target(endpoint=endpoint, auth=told, ca=ca, timeout_seconds=seconds)
-    return pipeline.ask(asked, time.monotonic() + 60)
+    return asking.ask(asked, time.monotonic() + 60)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_secret_outside_the_prefix_is_not_even_fetched(gate, fetches):
 
 def test_over_http_it_is_not_even_fetched(gate, fetches, monkeypatch):
     monkeypatch.delenv("ALLOW_SECRETS_OVER_HTTP")
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
     assert isinstance(ask(gate("never")).error, SecretForbidden)
     assert fetches == []
 

@@ -6,8 +6,8 @@ from base64 import b85decode
 import pytest
 
 from collector import codec
+from collector.bytewise import TIGHT
 from collector.codec import Anchor, UnreadableError
-from collector.differences import TIGHT
 from collector.frames import NOTHING
 from collector.lines import Lines
 from collector.packing import deflate, tighten, unsigned, varints

@@ -3,29 +3,26 @@
 import base64
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlencode
 
-import boto3
 from hypothesis import strategies as st
 from moto import mock_aws
+from tests.tables import TABLES, create_tables
+
+from local.function import Context
 
 ROOT = Path(__file__).parents[2]
 EVENTS = [
     event for path in sorted((ROOT / "events").glob("*.json")) if "routeKey" in (event := json.loads(path.read_text()))
 ]
-CONTEXT = SimpleNamespace(
-    function_name="api",
-    memory_limit_in_mb=512,
-    invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:api",
-    aws_request_id="52fdfc07-2182-154f-163f-5f0f9a621d72",
-)
+CONTEXT = Context(time.monotonic() + 86_400, 512)
 # Loopback and names are forbidden here: nothing is connected to and nothing looked up.
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -35,13 +32,10 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "SGLangCollector",
     "POWERTOOLS_METRICS_DISABLED": "true",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
-    "SNAPSHOTS_TABLE": "snapshots",
-    "SHAPES_TABLE": "shapes",
-    "TARGETS_TABLE": "targets",
+    **{variable: name for variable, (name, _) in TABLES.items()},
     "ALLOWED_CIDRS": "203.0.113.0/32",
     "ALLOWED_HOST_SUFFIXES": "nowhere",
 }
-TABLES = {"snapshots": {"instance_id": "S", "slot": "N"}, "shapes": {"id": "B"}, "targets": {"pk": "S", "sk": "S"}}
 
 TEXTS = st.text(max_size=20) | st.sampled_from(
     [
@@ -151,21 +145,13 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
 @contextmanager
 def tables() -> Iterator[None]:
     """An AWS in the process, with empty tables; what is remembered of it, and of its settings, ends with it."""
-    from collector import batches, dynamodb, pipeline
+    from collector import batches, deployment, dynamodb
 
-    remembered = (pipeline.rules, batches.client, dynamodb.client)
+    remembered = (deployment.rules, batches.client, dynamodb.client)
     for one in remembered:
         one.cache_clear()
     with patch.dict(os.environ, ENVIRONMENT), mock_aws():
-        for name, keys in TABLES.items():
-            boto3.client("dynamodb").create_table(
-                TableName=name,
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
-                KeySchema=[
-                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-                ],
-                BillingMode="PAY_PER_REQUEST",
-            )
+        create_tables()
         try:
             yield
         finally:

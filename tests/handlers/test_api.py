@@ -10,7 +10,7 @@ import boto3
 import pytest
 from calls import CONTEXT, EVENTS, call
 
-from collector import pipeline, registry, store
+from collector import deployment, pipeline, registry, store
 from collector.engines import ENGINES
 from collector.snapshot import CollectionResponse
 from collector.targets import Registration
@@ -197,7 +197,7 @@ def trusting(monkeypatch):
     """A stack whose parameters let one port through, and all that is registered."""
     monkeypatch.setenv("ALLOWED_PORTS", "80")
     monkeypatch.setenv("TRUST_REGISTERED_TARGETS", "true")
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
 
 
 def register(instance_id, endpoint):
@@ -234,7 +234,7 @@ def test_its_rules_are_for_its_own_name_and_endpoint(serve, trusting, instance_i
 
 def test_where_the_registry_is_not_trusted_a_registered_target_is_like_any_other(serve, monkeypatch):
     monkeypatch.setenv("ALLOWED_PORTS", "80")
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
     server = serve(sends(whole()))
     register("sglang-001", url(server))
     assert collect(url(server))[0] == 403

@@ -5,15 +5,15 @@ import json
 import logging
 import time
 import traceback
-from types import SimpleNamespace
 
 import boto3
 import pytest
 from calls import ask
 
-from collector import pipeline
+from collector import asking, deployment
 from collector.targets import MESSAGE
 from handlers import schedule, worker
+from local import function
 from queue_of_messages import Context, Message, event
 from servers import PAGE, whole
 
@@ -31,13 +31,6 @@ AUTHS = {
     "wrong": {"type": "bearer", "secret": "fleet/wrong"},
     "echo": {"type": "bearer", "secret": "fleet/token"},
 }
-SCHEDULE = SimpleNamespace(
-    function_name="schedule",
-    memory_limit_in_mb=512,
-    invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:schedule",
-    aws_request_id="52fdfc07-2182-154f-163f-5f0f9a621d72",
-    get_remaining_time_in_millis=lambda: 60_000,
-)
 
 
 @pytest.fixture
@@ -45,7 +38,7 @@ def planted(table, start_queue, on_a_laptop, monkeypatch, caplog):
     """The secrets in their services, names under a prefix, a queue, and every log at its most talkative."""
     monkeypatch.setenv("SECRETS_PREFIX", "fleet/")
     monkeypatch.setenv("ALLOW_SECRETS_OVER_HTTP", "true")
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
     caplog.set_level(logging.DEBUG)
     for logger in ("botocore", "botocore.parsers", "urllib3", "urllib3.connectionpool", "sglang-collector"):
         caplog.set_level(logging.DEBUG, logger=logger)
@@ -85,7 +78,7 @@ def test_a_planted_secret_is_nowhere_but_in_the_request_to_its_server(planted, s
         body = {"engine": "sglang", "endpoint": f"http://127.0.0.1:{server.port}/{name}", "auth": auth}
         assert told("targets-put", f"targets/{name}", body=body)["statusCode"] == 201
 
-    schedule.handler({}, SCHEDULE)
+    schedule.handler({}, function.Context(time.monotonic() + 60, 512))
     bodies = [entry["MessageBody"] for entry in planted.taken]
     sent = {one.instance_id: one for body in bodies for one in MESSAGE.validate_json(body)}
     assert sent.keys() == AUTHS.keys()
@@ -117,7 +110,7 @@ def test_a_planted_secret_is_nowhere_but_in_the_request_to_its_server(planted, s
         "unfit": "secret_unavailable", "missing": "secret_unavailable", "echo": "bad_content",
     }  # fmt: skip
 
-    raised = [error for one in sent.values() if (error := pipeline.ask(one, time.monotonic() + 60).error)]
+    raised = [error for one in sent.values() if (error := asking.ask(one, time.monotonic() + 60).error)]
     asked = b"".join(server.requests).decode()
     assert all(word in asked for word in (FIRST, SECOND, CODES[0]))
     items = [boto3.client("dynamodb").scan(TableName=name)["Items"] for name in ("snapshots", "shapes", "targets")]

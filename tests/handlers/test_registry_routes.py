@@ -7,7 +7,7 @@ import boto3
 import pytest
 from calls import ask
 
-from collector import pipeline
+from collector import deployment
 
 OPERATOR = "arn:aws:iam::123456789012:user/operator"
 SETTINGS = {"engine": "sglang", "endpoint": "http://10.0.1.17:30000/metrics"}
@@ -210,9 +210,9 @@ def test_an_endpoint_that_policy_forbids_is_422_at_once(endpoint, words):
 def trusted(monkeypatch):
     """What is registered is trusted."""
     monkeypatch.setenv("TRUST_REGISTERED_TARGETS", "true")
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
     yield
-    pipeline.rules.cache_clear()
+    deployment.rules.cache_clear()
 
 
 @pytest.mark.parametrize("endpoint", ["http://8.8.8.8:30000/", "http://10.0.0.1:22/metrics", "http://198.18.0.1:8000/"])

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from collector import pipeline
+from collector import asking, pipeline
 from collector.item import NOTHING_BEFORE
 from collector.targets import Registration
 from local.simulator.fleet import KINDS, MANY_RANKS, PAGES_PER_LIFE, SPECIAL, fleet
@@ -19,7 +19,7 @@ def ask(on_a_laptop):
         settings = member.settings | {"timeout_seconds": timeout_seconds}
         registration = Registration(instance_id=member.instance_id, **settings)
         deadline = time.monotonic() + 60
-        return pipeline.observe(pipeline.ask(registration.at(0), deadline), NOTHING_BEFORE, deadline)
+        return pipeline.observe(asking.ask(registration.at(0), deadline), NOTHING_BEFORE, deadline)
 
     return once
 
