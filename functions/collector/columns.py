@@ -181,8 +181,10 @@ class Columns:
         """
         before, _, rest = f",{block}".partition(',le="')
         bound, _, after = rest.partition('"')
-        # Without `le`, `{le="1",}` would be `{}`: whether a comma may stand there is the format's to say.
-        if after[:1] not in (",", "}") or after == ",}" or before[-1:] not in ("", '"') or "\\" in block:
+        # Without `le`, `{le="1",}` would be `{}`: whether a comma may stand there is the format's to say. And it may
+        # stand in a label's value, behind the quote that opens it.
+        is_plain = after[:1] in (",", "}") and after != ",}" and before[-1:] in ("", '"') and "\\" not in block
+        if not is_plain or before.count('"') % 2:
             labels = self._read_block(block)
             le = labels.get("le")
             return (labels if le is None else _without_le(labels)), le, "", ""

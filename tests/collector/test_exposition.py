@@ -129,6 +129,7 @@ def test_not_a_number_is_a_value(written):
         pytest.param('up{job="api" 1', "labels are not closed", id="open-brace"),
         pytest.param('up{a="x"b="y"} 1', "labels are not closed", id="no-comma"),
         pytest.param('up{a="x"y"} 1', "labels are not closed", id="quote-in-a-value"),
+        pytest.param('up_bucket{a=",le="1"} y",b="2"} 1', "labels are not closed", id="bound-in-a-value"),
         pytest.param('up{"down"} 1', "two names", id="name-twice"),
         pytest.param('{"up","down"} 1', "two names", id="two-quoted-names"),
         pytest.param('{""} 1', "no metric name", id="empty-quoted-name"),

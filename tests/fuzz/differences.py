@@ -56,6 +56,13 @@ def _has_timestamp_last(line: str, theirs: Theirs) -> bool:
     return len(tokens) > 1 and seconds is not None and are_close(as_float(tokens[-1]) / 1000, seconds)
 
 
+def _has_quote_in_timestamp(line: str, theirs: Theirs) -> bool:
+    """Whether their timestamp is what stands before a quote, behind the labels."""
+    found = re.search(r' ([^ "]+)"', line.rpartition("}")[2])
+    seconds = theirs.timestamp_seconds
+    return found is not None and seconds is not None and are_close(as_float(found[1]), seconds)
+
+
 def _is_odd_number(line: str, theirs: Theirs) -> bool:
     return not bare(line).isascii() or re.search("[+-][nN]", line) is not None
 
@@ -137,13 +144,20 @@ LAX: dict[str, tuple[set[str], Predicate, str]] = {
         lambda line, theirs: re.search(r"\}[^ ]", bare(line)) is not None,
         "they pass over one where OpenMetrics has a blank, whatever it is",
     ),
+    "a quote in a timestamp": (
+        {"text after the value", "value is not a number"},
+        _has_quote_in_timestamp,
+        "behind the value they pass over what stands in quotes, and whatever follows one that is not closed",
+    ),
     "blanks in OpenMetrics": (
         set(),
         lambda line, theirs: _blank_in_series.search(bare(line)) is not None,
         "they strip blanks among labels and take those before a brace into the name; OpenMetrics has none there",
     ),
 }
-ONLY_OPENMETRICS = {"blanks in OpenMetrics", "a character after labels", "fractions of a second"}
+ONLY_OPENMETRICS = {
+    *("a character after labels", "a quote in a timestamp", "blanks in OpenMetrics", "fractions of a second"),
+}
 # Where both read a sample.
 SPELT = {
     "name of a counter": "they give a counter whose family has no `_total` a name that has",
