@@ -57,10 +57,9 @@ def _has_timestamp_last(line: str, theirs: Theirs) -> bool:
 
 
 def _has_quote_in_timestamp(line: str, theirs: Theirs) -> bool:
-    """Whether their timestamp is what stands before a quote, behind the labels."""
-    found = re.search(r' ([^ "]+)"', line.rpartition("}")[2])
+    """Whether their timestamp is what stands before a quote."""
     seconds = theirs.timestamp_seconds
-    return found is not None and seconds is not None and are_close(as_float(found[1]), seconds)
+    return seconds is not None and any(are_close(as_float(one), seconds) for one in re.findall(r' ([^ "]+)"', line))
 
 
 def _is_odd_number(line: str, theirs: Theirs) -> bool:
