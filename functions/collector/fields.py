@@ -15,21 +15,13 @@ from weakref import WeakKeyDictionary
 
 from collector.distributions import QUANTILES
 from collector.exposition import Exposition
+from collector.item import HEADLINES
 from collector.layout import Layout
 from collector.paths import NOT_FIELDS, check_path
-from collector.reading import Detail
+from collector.reading import TOKENS_PER_SECOND, Detail
 from collector.snapshot import Snapshot
 
 FIELDS_AT_MOST = 50
-# What an item says without its page, to four digits: see `item`.
-HEADLINES = {
-    "system_metrics.num_requests_running": "run",
-    "system_metrics.num_requests_waiting": "wait",
-    "cache_metrics.kv_usage_ratio": "kv",
-    "system_metrics.throughput_tokens_per_second": "tps",
-    "interval.cache_hit_rate": "hit",
-    "interval.time_to_first_token.p95.value": "ttft",
-}
 THROUGHPUT = "system_metrics.throughput_tokens_per_second"
 DEFAULT = ("health.status", *HEADLINES)
 
@@ -127,22 +119,15 @@ class Fields:
         return "interval" in self.roots or THROUGHPUT in self.texts
 
     @cached_property
-    def needed(self) -> frozenset[str] | None:
-        """What of the engine's tables; None for all."""
-        if "missing" in self.roots:
-            return None
-        paths = [column.path for column in self.columns if isinstance(column, Typed)]
-        more = ["interval.generated_tokens_per_second"] if THROUGHPUT in self.texts else []
-        return frozenset([*(path[0] for path in paths), *(".".join(path[:2]) for path in paths), *more])
-
-    @cached_property
     def detail(self) -> Detail:
-        """The quantiles that are asked for."""
+        """The quantiles and fields that are asked for."""
         of_life, of_interval = set[str](), set[str]()
+        fields = {TOKENS_PER_SECOND} if THROUGHPUT in self.texts else set[str]()
         for column in self.columns:
             if isinstance(column, Typed):
+                fields |= {column.path[0], ".".join(column.path[:2])}
                 (of_interval if column.path[0] == "interval" else of_life).update(QUANTILES.keys() & {*column.path})
-        return Detail(tuple(of_life), tuple(of_interval))
+        return Detail(tuple(of_life), tuple(of_interval), None if "missing" in self.roots else frozenset(fields))
 
     @cached_property
     def need_findings(self) -> bool:

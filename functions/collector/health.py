@@ -18,6 +18,33 @@ from collector.snapshot import Snapshot
 from collector.thresholds import DEFAULT, Thresholds
 from collector.verdict import Finding, Health, Memory, Status
 
+# Of a snapshot, what verdicts rest on. A test holds it against the rules.
+FIELDS = frozenset(
+    {
+        "request_metrics.queue_time",
+        "cache_metrics.cache_hit_rate",
+        "cache_metrics.kv_usage_ratio",
+        "system_metrics.num_requests_running",
+        "system_metrics.num_requests_waiting",
+        "system_metrics.gen_throughput_tokens_per_second",
+        "system_metrics.realtime_tokens_by_mode",
+        "system_metrics.scheduler_cpu_seconds_total",
+        "system_metrics.scheduler_idle_seconds_total",
+        "system_metrics.disaggregation",
+        "interval.requests_finished",
+        "interval.prompt_tokens",
+        "interval.cache_hit_rate",
+        "interval.time_to_first_token",
+        "interval.inter_token_latency",
+        "interval.queue_time",
+        "interval.retracted",
+        "interval.evicted_tokens",
+        "interval.http_responses_by_class",
+        "interval.kv_transfers_failed",
+        "moves",
+        "router",
+    }
+)
 SCRAPES_REMEMBERED = 5
 ERROR_CHARACTERS = 500
 # One of them is enough: the server was met, or may not be asked, and the next scrape will not be another.

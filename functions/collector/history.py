@@ -11,7 +11,8 @@ from itertools import islice
 from collector import pages, store
 from collector.batches import PATIENCE_SECONDS, Item, read_key
 from collector.codec import UnreadableError
-from collector.fields import HEADLINES, Fields
+from collector.fields import Fields
+from collector.item import HEADLINES
 from collector.pages import Told
 from collector.rows import Group, Row, Rows, longest_seconds, slot_ms
 from collector.targets import Key

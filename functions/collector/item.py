@@ -43,6 +43,15 @@ ITEM_BYTES_AT_MOST = 400 * 1024  # DynamoDB's limit, keys and attribute names in
 ERROR_CHARACTERS = 500
 DAY_SECONDS = 86_400
 HEADLINE_DIGITS = 4
+# What an item says without its page: the field, by its path in a snapshot, and its attribute.
+HEADLINES = {
+    "system_metrics.num_requests_running": "run",
+    "system_metrics.num_requests_waiting": "wait",
+    "cache_metrics.kv_usage_ratio": "kv",
+    "system_metrics.throughput_tokens_per_second": "tps",
+    "interval.cache_hit_rate": "hit",
+    "interval.time_to_first_token.p95.value": "ttft",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from datetime import datetime
 from importlib import import_module
 from typing import NamedTuple
 
-from collector import exposition
+from collector import exposition, health
 from collector.distributions import QUANTILES
 from collector.engines import ENGINES
 from collector.engines.engine import Engine
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
-from collector.item import Stored
+from collector.item import HEADLINES, Stored
 from collector.limits import Limits
 from collector.lines import Lines
 from collector.pages import Told
@@ -30,15 +30,19 @@ LONGEST_INTERVAL_SECONDS = 15 * 60
 
 
 class Detail(NamedTuple):
-    """The quantiles that are worked out, of the server's life and of the interval."""
+    """What is worked out of a page: quantiles, of the server's life and of the interval; and fields, None: all."""
 
     of_life: Collection[str]
     of_interval: Collection[str]
+    fields: frozenset[str] | None = None
 
 
 WHOLE = Detail(tuple(QUANTILES), tuple(QUANTILES))
-# What verdicts and headlines rest on. All else can be read again from the stored page, and takes half a millisecond.
-BRIEF = Detail((), ("p95",))
+TOKENS_PER_SECOND = "interval.generated_tokens_per_second"  # the throughput, where it is known
+# What verdicts and headlines rest on. All else can be read again from the stored page, and takes as long as that.
+BRIEF = Detail(
+    (), ("p95",), health.FIELDS | {".".join(path.split(".")[:2]) for path in HEADLINES} | {TOKENS_PER_SECOND}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,15 @@ def read(
     parsed = exposition.parse(page.body, limits)
     reader = engine(target.engine)
     scrape = facts(parsed, page.duration_seconds, page.wire_bytes, len(page.body))
-    snapshot = reader.read_snapshot(parsed, target, asked_at, scrape, detail.of_life)
+    snapshot = reader.read_snapshot(parsed, target, asked_at, scrape, detail.of_life, detail.fields)
+    if snapshot.says_nothing and detail.fields is not None:  # perhaps it does in others
+        snapshot = reader.read_snapshot(parsed, target, asked_at, scrape, detail.of_life)
     seconds = (asked_at - since).total_seconds() if since else 0.0
     if earlier is None or since is None or not 1 <= seconds <= _longest(target):
         return Reading(parsed, snapshot, None, None)
-    return Reading(
-        parsed, snapshot, *reader.read_interval(parsed.earlier(earlier), parsed, since, seconds, detail.of_interval)
-    )
+    before = parsed.earlier(earlier)
+    interval, moves = reader.read_interval(before, parsed, since, seconds, detail.of_interval, detail.fields)
+    return Reading(parsed, snapshot, interval, moves)
 
 
 def recall(stored: Stored) -> Reading | None:

@@ -138,7 +138,7 @@ class Rows:
         facts = reading.facts(exposition, stored.duration_seconds, stored.wire_bytes, body_bytes)
         engine = reading.engine(stored.target.engine)
         snapshot = engine.read_snapshot(
-            exposition, stored.target, stored.scraped_at, facts, self.fields.detail.of_life, self.fields.needed
+            exposition, stored.target, stored.scraped_at, facts, self.fields.detail.of_life, self.fields.detail.fields
         )
         read = reading.Reading(exposition, snapshot, interval, None)
         return dict(read.with_verdict(None))
@@ -162,7 +162,7 @@ class Rows:
             before.stored.scraped_at,
             seconds,
             self.fields.detail.of_interval,
-            self.fields.needed,
+            self.fields.detail.fields,
         )
         if interval.restarted and compare.is_same_process(before.exposition, page.exposition):
             return None, "its counts fell, and the process is the same: the slots are not in the order of the pages"

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 
 from collector import slots
 from collector.batches import Item
-from collector.item import headlines, milliseconds
+from collector.item import HEADLINES, headlines, milliseconds
 from collector.members import PARTITION
 from collector.outcome import Outcome
 from collector.targets import Target
@@ -31,7 +31,6 @@ DAY_SECONDS = 86_400
 DAY_MS = 1000 * DAY_SECONDS
 # A page may name any number of them, of any length; they must not crowd out the others' lines.
 MODELS_AT_MOST, MODEL_CHARACTERS = 8, 128
-HEADLINES = ("run", "wait", "kv", "tps", "hit", "ttft")
 
 
 class UnreadableShardError(Exception):
@@ -166,7 +165,7 @@ def read_lines(item: Item) -> tuple[Line, ...]:
 
 def _row(line: Line, base_ms: int) -> list[Any]:
     """A line as JSON: times as what lies between them, of which most are short."""
-    numbers = [_short(getattr(line, name)) for name in HEADLINES]
+    numbers = [_short(getattr(line, name)) for name in HEADLINES.values()]
     own = [] if line.stale_intervals is None else [_short(line.stale_intervals)]  # of few: the others pay nothing
     return [
         line.instance_id,
@@ -203,7 +202,7 @@ def _line(row: list[Any], base_ms: int, interval_seconds: int) -> Line:
         last_good_slot_ms=_between(last_good, slot_ms),
         failures=failures,
         code=code,
-        **dict(zip(HEADLINES, numbers[: len(HEADLINES)], strict=True)),
+        **dict(zip(HEADLINES.values(), numbers[: len(HEADLINES)], strict=True)),
         stale_intervals=own,
     )
 

@@ -110,6 +110,14 @@ class Snapshot(Model):
     tgi: Tgi | None = None
     router: Router | None = None
 
+    @property
+    def says_nothing(self) -> bool:
+        """Nothing on the page is known to its engine."""
+        if self.vllm or self.tgi or self.router:
+            return False
+        sections = self.request_metrics, self.cache_metrics, self.system_metrics
+        return all(getattr(one, name) is None for one in sections for name in type(one).model_fields)
+
 
 class VllmSnapshot(Snapshot):
     """As vLLM's is answered: with the original design's names beside the others."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from collector import shards, slots
 from collector.errors import LateError, RefusedError
+from collector.item import HEADLINES
 from collector.outcome import Outcome
 from collector.shards import Line, Shard, UnreadableShardError
 from collector.verdict import Memory
@@ -34,7 +35,7 @@ LINES = st.builds(
     last_good_slot_ms=st.none() | TIMES,
     failures=st.integers(0, 10_000),
     code=st.none() | st.sampled_from(["timeout", "late"]),
-    **dict.fromkeys(shards.HEADLINES, FIGURES),
+    **dict.fromkeys(HEADLINES.values(), FIGURES),
     stale_intervals=st.none() | st.floats(1e-6, 1e6),
 )
 
@@ -160,7 +161,7 @@ def test_a_slot_without_a_page_has_a_line_with_the_reason_and_what_is_remembered
     assert (said.code, said.status, said.since_ms, said.failures, said.last_good_slot_ms) == (
         code, "unreachable", 5, 3, 60_000
     )  # fmt: skip
-    assert {getattr(said, name) for name in shards.HEADLINES} == {None}
+    assert {getattr(said, name) for name in HEADLINES.values()} == {None}
 
 
 def test_a_page_that_names_many_long_models_takes_no_more_room_than_eight_of_them():

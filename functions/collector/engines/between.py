@@ -39,13 +39,14 @@ class Between:
     idle_seconds: Source | None = None
 
     def only(self, fields: Collection[str]) -> "Between":
-        """What these fields of an interval need."""
+        """What these fields of an interval need, and all that tells what moved if `moves` is among them."""
         needed = {field.removesuffix("_per_second") for field in fields}
         if "cache_hit_rate" in needed:
             needed |= {"prompt_tokens", "cached_tokens"}
         if "generated_basis" in needed:
             needed |= {"generated_tokens"}
-        return Between(
+        return replace(
+            self if "moves" in fields else Between(),
             amounts={name: sources for name, sources in self.amounts.items() if name in needed},
             live_tokens=self.live_tokens if "generated_tokens" in needed else None,
         )

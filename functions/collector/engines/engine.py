@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from weakref import WeakKeyDictionary
@@ -16,7 +16,7 @@ from collector.engines.tables import Table, read
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
 from collector.layout import Layout
-from collector.sections import CacheMetrics, RequestMetrics, SystemMetrics
+from collector.sections import CacheMetrics, RequestMetrics, Section, SystemMetrics
 from collector.snapshot import RankMetrics, ScrapeFacts, Snapshot, VersionRange
 from collector.targets import Target
 
@@ -51,7 +51,8 @@ class Engine:
     ) -> Snapshot:
         """A page as one server's snapshot: ranks folded, versions bridged, None where the page says nothing.
 
-        With `fields`, as `system_metrics.num_requests_running`, `ranks` or `vllm`, no others are worked out.
+        With `fields`, as `system_metrics.num_requests_running`, `ranks` or `vllm`, no others are worked out, nor what
+        is missing.
         """
         engine = self._for(exposition, fields)
         page = engine._page_of(exposition.layout)
@@ -73,7 +74,7 @@ class Engine:
             models=page.models,
             version_range=page.version_range,
             ranks=engine._ranks(at),
-            missing=tuple(f"{name}.{unsaid}" for name, section in sections.items() for unsaid in section.missing()),
+            missing=_missing(sections) if fields is None else (),
             scrape=scrape,
             **read(engine.own, at),
         )
@@ -89,7 +90,7 @@ class Engine:
     ) -> tuple[Interval, Moves]:
         """What happened between two pages of a server, `seconds` after each other.
 
-        With `fields`, as `interval.queue_time`, no others are worked out, and nothing of what moved.
+        With `fields`, as `interval.queue_time`, no others are worked out, and what moved only with `moves`.
         """
         engine = self._for(later, fields)
         page, page_before = engine._page_of(later.layout), engine._page_of(earlier.layout)
@@ -133,6 +134,10 @@ class Engine:
             worker=group.worker or None,
             **read(self.rank, replace(at, group=group)),
         )
+
+
+def _missing(sections: Mapping[str, Section]) -> tuple[str, ...]:
+    return tuple(f"{name}.{unsaid}" for name, section in sections.items() for unsaid in section.missing())
 
 
 @functools.lru_cache(maxsize=100)

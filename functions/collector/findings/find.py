@@ -107,11 +107,8 @@ def empty_page(case: Case) -> Finding | None:
 
 def unknown_engine(case: Case) -> Finding | None:
     now = case.now
-    if now.scrape is None or not now.scrape.samples or now.vllm or now.tgi or now.router:
+    if now.scrape is None or not now.scrape.samples or not now.says_nothing:
         return None
-    for section in now.request_metrics, now.cache_metrics, now.system_metrics:
-        if any(getattr(section, name) is not None for name in type(section).model_fields):
-            return None
     message = f"The page has {spoken(now.scrape.samples)} samples and nothing that {now.engine} is known to say."
     return case.finding(
         "unknown_engine",
