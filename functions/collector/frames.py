@@ -201,11 +201,16 @@ class Run(NamedTuple):
 
 
 def fractions_of(values: Sequence[float]) -> list[int]:
-    return [place for place, value in enumerate(values) if is_fraction(value)]
+    """Of each page, all numbers: a call for each would take half as long again."""
+    return [
+        place
+        for place, value in enumerate(values)
+        if not (-WHOLE_AT_MOST <= value <= WHOLE_AT_MOST and value.is_integer())
+    ]
 
 
 def is_fraction(value: float) -> bool:
-    return not (-WHOLE_AT_MOST <= value <= WHOLE_AT_MOST and value.is_integer())
+    return bool(fractions_of([value]))
 
 
 def without(values: Sequence[float], places: Iterable[int]) -> list[float]:
