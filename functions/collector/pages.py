@@ -20,6 +20,8 @@ from collector.targets import Key
 # What is kept in memory. Lines take about six times their text; an anchor 40 to 180 bytes a line.
 SHARED_BYTES_KEPT = 16 * 1024 * 1024
 ANCHOR_LINES_KEPT = 1_000_000
+# A number takes up to 32 bytes; most pages of one rank have some 560.
+WRITTEN_KEPT, WRITTEN_NUMBERS_AT_MOST = 1000, 1500
 # They outlast what needs them by up to so much: then one write a month keeps them on.
 SLACK_SECONDS = 30 * 86_400
 # A server's first page is told from lines of others, if it is much like one of the last.
@@ -59,15 +61,23 @@ class AnchorKey(NamedTuple):
         return self.instance_id, self.slot_ms
 
 
+class Written(NamedTuple):
+    """A server's last page as this process has told it: mostly what the next scrape finds in the table."""
+
+    blob: bytes
+    lines: Lines
+
+
 _shared: dict[bytes, Kept] = {}
 _anchors: dict[AnchorKey, Anchor] = {}
+_written: dict[str, Written] = {}  # by server
 
 
 # Writing
 
 
 def encode(
-    page: bytes, lines: Lines, slot_ms: int, expires_at: int, anchor: Anchor | None, room: int, until: float
+    page: bytes, lines: Lines, key: Key, expires_at: int, anchor: Anchor | None, room: int, until: float
 ) -> tuple[bytes, bool]:
     """A page as a blob, and whether it is an anchor. Lines that it is told from are kept first.
 
@@ -82,9 +92,11 @@ def encode(
 
     known = [kept.lines for kept in list(_shared.values())[-SHARED_LINES_TRIED:]]
     try:
-        return codec.encode(lines, slot_ms, expires_at, anchor, known, room, keep)
+        blob, is_anchor = codec.encode(lines, key[1], expires_at, anchor, known, room, keep)
     except (_TooMuchError, UnreadableError):
         return codec.encode_whole(page), False
+    _remember_written(key[0], Written(blob, lines))
+    return blob, is_anchor
 
 
 class _TooMuchError(Exception):
@@ -173,11 +185,17 @@ def read_pages(items: Iterable[Item], table: str, until: float) -> dict[Key, Tol
         try:
             if name not in anchors:
                 raise UnreadableError(_words(name, name.slot in there, told.get(name.slot)))
-            told[key] = Told(codec.decode(with_pages[key]["blob"]["B"], anchors[name].frame)[0], anchors[name])
+            told[key] = Told(_lines(key, with_pages[key]["blob"]["B"], anchors[name]), anchors[name])
         except UnreadableError as exc:
             told[key] = exc
     _remember_anchors({name: anchors[name] for name in told_from.values() if name in anchors})
     return {key: told[key] for key in with_pages}
+
+
+def _lines(key: Key, blob: bytes, anchor: Anchor) -> Lines:
+    """As they were written, where that was here; told from the anchor where not. Raises UnreadableError."""
+    written = _written.get(key[0])
+    return written.lines if written and written.blob == blob else codec.decode(blob, anchor.frame)[0]
 
 
 def _words(anchor: AnchorKey, is_there: bool, told: Told | UnreadableError | None) -> str:
@@ -250,10 +268,19 @@ def _remember_anchors(used: Mapping[AnchorKey, Anchor]) -> None:
         kept_lines -= len(_anchors.pop(next(iter(_anchors))).frame.heads.lines)
 
 
+def _remember_written(instance_id: str, written: Written) -> None:
+    _written.pop(instance_id, None)
+    if len(written.lines.values) <= WRITTEN_NUMBERS_AT_MOST:
+        _written[instance_id] = written
+    if len(_written) > WRITTEN_KEPT:
+        del _written[next(iter(_written))]
+
+
 def forget() -> None:
-    """Keep nothing of what was read."""
+    """Keep nothing of what was read or written."""
     _shared.clear()
     _anchors.clear()
+    _written.clear()
 
 
 def table_name() -> str:

@@ -61,7 +61,7 @@ def _item(outcome: Outcome, until: float) -> Item:
     room = UNIT_BYTES - item_bytes(item) - len(BLOB)
     expires_at = int(item["expires_at"]["N"])
     blob, is_anchor = pages.encode(
-        outcome.page, outcome.lines, outcome.target.slot_ms, expires_at, outcome.anchor, room, until
+        outcome.page, outcome.lines, outcome.target.key, expires_at, outcome.anchor, room, until
     )
     if whole := with_page(item, blob, is_anchor):
         return whole

@@ -74,7 +74,8 @@ def times_zlib(outcome: Outcome) -> tuple[float, float]:
 
     def encode() -> bytes:
         soon = anchor.slot_ms + codec.MINUTE_MS  # an older anchor may be left
-        return pages.encode(page, exposition.lines(page), soon, 0, anchor, room, time.monotonic() + 60)[0]
+        key = outcome.target.instance_id, soon
+        return pages.encode(page, exposition.lines(page), key, 0, anchor, room, time.monotonic() + 60)[0]
 
     blob = encode()
     works = lambda: zlib.compress(page, 6), encode, lambda: codec.decode(blob, anchor.frame)[0].page()

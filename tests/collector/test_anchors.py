@@ -99,6 +99,35 @@ def test_pages_told_from_an_anchor_before_and_after_it_was_replaced_are_no_harm_
     assert read(SLOTS[1], SLOTS[2]) == [THIRD, THIRD]
 
 
+def test_a_page_that_this_process_wrote_is_not_told_anew(table):
+    for slot_ms in SLOTS[:2]:
+        collect(FIRST, slot_ms)
+    lines = pages._written[SERVER].lines
+    later = target(slot_ms=SLOTS[2], interval_seconds=60)
+    assert store.read_befores([later], until())[later.key].told.lines is lines
+
+
+def test_what_another_has_written_in_its_place_is_what_is_read(table):
+    for slot_ms in SLOTS[:2]:
+        collect(FIRST, slot_ms)
+    ours = dict(pages._written)
+    pages.forget()
+    in_table("snapshots").delete_item(Key={"instance_id": SERVER, "slot": SLOTS[1]})
+    collect(THIRD, SLOTS[1])
+    pages._written.update(ours)
+    assert read(SLOTS[1]) == [THIRD]
+
+
+def test_what_is_kept_of_written_pages_is_bounded_in_number_and_size(table, monkeypatch):
+    monkeypatch.setattr(pages, "WRITTEN_KEPT", 3)
+    for number in range(6):
+        collect(FIRST, SLOTS[0], f"sglang-{number}")
+    assert [*pages._written] == ["sglang-3", "sglang-4", "sglang-5"]
+    monkeypatch.setattr(pages, "WRITTEN_NUMBERS_AT_MOST", 10)
+    collect(FIRST, SLOTS[1], "sglang-4")
+    assert [*pages._written] == ["sglang-3", "sglang-5"]
+
+
 def test_what_is_kept_of_anchors_is_bounded_by_their_lines(table, monkeypatch):
     lines = FIRST.count(b"\n")
     monkeypatch.setattr(pages, "ANCHOR_LINES_KEPT", 3 * lines)
