@@ -36,6 +36,8 @@ INSIDE: dict[str, Callable[[int, int], int]] = {
 }
 TUNNELS = {*INSIDE} - {"mapped", "NAT64"}
 """Refused whatever they carry."""
+LOOPBACK_SIX = IPv6Address("::1")
+"""Itself, though it is written as a compatible address of 0.0.0.1 is."""
 
 FOUR = ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
         "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "255.255.255.255/32", "169.254.169.254/32", "169.254.170.2/32",
@@ -99,7 +101,7 @@ SOME_RULES = st.builds(
 
 def may_be_reached(form: str, address: Address, rules: Rules) -> bool:
     """By `ipaddress` alone, and no more than it says: at least this has to be refused."""
-    if form in TUNNELS:
+    if form in TUNNELS and address != LOOPBACK_SIX:
         return False
     if isinstance(address, IPv6Address) and (address.ipv4_mapped or address in ip_network("64:ff9b::/96")):
         address = IPv4Address(int(address) & 0xFFFF_FFFF)
@@ -160,6 +162,7 @@ def test_of_several_addresses_all_may_be_reached_or_none_is(forms: list[tuple[st
     assert all(may_be_reached(form, address, rules) for form, address in forms)
 
 
+@example(("compatible", LOOPBACK_SIX), "short", Rules(allow_loopback=True, allowed_ports=EVERY_PORT))
 @given(embedded | st.tuples(st.just("plain"), sixes), st.sampled_from([*PLAIN_SIX]), SOME_RULES)
 def test_every_plain_spelling_of_an_ipv6_address_is_judged_alike(
     form: tuple[str, IPv6Address], spelling: str, rules: Rules
