@@ -4,6 +4,7 @@ Stricter than URL parsers are, so that no two readers of the same text can see t
 that could be a password.
 """
 
+import functools
 import ipaddress
 import re
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from collector.networks import Address
 
 SCHEME_PORTS = {"http": 80, "https": 443}
 LONGEST = 2048
+KEPT = 2048  # of what was taken apart: a fleet's endpoints come again with each scrape
 
 
 class Parts(NamedTuple):
@@ -22,6 +24,7 @@ class Parts(NamedTuple):
     path: str
 
 
+@functools.lru_cache(maxsize=KEPT)
 def take_apart(endpoint: str) -> Parts:
     """Scheme, host, port and path of an endpoint, the host lower-cased and without brackets. Raises PolicyError."""
     if len(endpoint) > LONGEST:

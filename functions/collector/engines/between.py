@@ -117,5 +117,12 @@ def _say(source: Source | None, at: Reading) -> float | None:
 
 
 def _any_rose(sources: Iterable[Source], risen: Reading) -> bool | None:
-    said = [value for source in sources if (value := source.read(risen)) is not None]
-    return any(value > 0 for value in said) if said else None
+    """None where none says anything. Of a server at work mostly the first does."""
+    rose = None
+    for source in sources:
+        value = source.read(risen)
+        if value is not None:
+            if value > 0:
+                return True
+            rose = False
+    return rose
