@@ -47,7 +47,9 @@ _lock = Lock()
 
 def read(page: bytes, form: Format, limits: Limits | None = None) -> tuple[Columns, Layout]:
     """Read a page. Raises ExpositionError when far more lines are bad than are samples, and PageLimitError."""
-    line_count = page.count(b"\n") + (not page.endswith(b"\n"))
+    # The lines of a short page are there altogether: to count them first would take half as long as to part them.
+    pieces = list(_pieces(page, PIECE_BYTES)) if len(page) <= PIECE_BYTES else None
+    line_count = sum(map(len, pieces)) if pieces else page.count(b"\n") + (not page.endswith(b"\n"))
     if limits:
         limits.check_page(page, line_count)
     first_sample = _first_sample.search(page)
@@ -57,7 +59,7 @@ def read(page: bytes, form: Format, limits: Limits | None = None) -> tuple[Colum
     if usual := _usual.get(beginning):
         shape = _shapes.get((beginning, line_count, end), usual)
         comparison = Comparison(shape, columns)
-        for lines in _pieces(page, COMPARED_PIECE_BYTES):
+        for lines in pieces or _pieces(page, COMPARED_PIECE_BYTES):
             comparison.read(lines)
             if limits:
                 limits.check_samples(columns)
@@ -69,7 +71,7 @@ def read(page: bytes, form: Format, limits: Limits | None = None) -> tuple[Colum
         if comparison.new_lines > NEW_LINES_RATIO * columns.line_count:
             _usual.pop(beginning, None)
     else:
-        for lines in _pieces(page, PIECE_BYTES):
+        for lines in pieces or _pieces(page, PIECE_BYTES):
             columns.read(lines)
             if limits:
                 limits.check_samples(columns)

@@ -103,7 +103,7 @@ def by_atheris(target: str, seconds: int, seed: int, tally: Tally) -> NoReturn:
 
     FOUND.mkdir(exist_ok=True)
     options = [
-        f"-max_total_time={seconds}",
+        f"-max_total_time={max(seconds, 1)}",
         f"-seed={seed}",
         f"-max_len={MOST_BYTES}",
         "-rss_limit_mb=1024",
