@@ -209,10 +209,6 @@ def fractions_of(values: Sequence[float]) -> list[int]:
     ]
 
 
-def is_fraction(value: float) -> bool:
-    return bool(fractions_of([value]))
-
-
 def without(values: Sequence[float], places: Iterable[int]) -> list[float]:
     values = list(values)
     for place in places:

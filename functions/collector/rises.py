@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, compress, pairwise
 from operator import add, sub
 
-from collector.frames import WHOLE_AT_MOST, Frame, is_fraction
+from collector.frames import WHOLE_AT_MOST, Frame, fractions_of
 from collector.golomb import Reader, best_order, code, codes, to_bytes
 from collector.packing import signed, unsigned
 
@@ -102,7 +102,7 @@ def tell(values: Sequence[float], frame: Frame, _: int) -> tuple[int, bytes]:
 
 def _switched(values: Sequence[float], moved: Sequence[int], frame: Frame) -> list[int]:
     """The places of numbers that are fractions and were none, or were and are none."""
-    fractions = {place for place in moved if is_fraction(values[place])}
+    fractions = {moved[at] for at in fractions_of([values[place] for place in moved])}
     switched = sorted(fractions.symmetric_difference(set(frame.fractions).intersection(moved)))
     if switched and not {*switched, *(place + 1 for place in switched)} <= {*frame.starts, len(values)}:
         raise UnlikeError
