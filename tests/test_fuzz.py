@@ -118,6 +118,7 @@ def test_a_difference_that_is_not_known_is_found(page, other):
         pytest.param(b"Inf\n# EOF", "a number alone", id="number-alone-in-openmetrics"),
         pytest.param(b'a{b="c"}x1\n# EOF', "a character after labels", id="character-after-labels"),
         pytest.param(b'a 2.5 10".# b\n# EOF', "a quote in a timestamp", id="quote-in-a-timestamp"),
+        pytest.param(b"a 1 1" + b"0" * 309, "timestamps", id="timestamp-that-no-float-reaches"),
         pytest.param(b'a 5 -13"} 1\n# EOF', "a quote in a timestamp", id="quote-and-brace-in-a-timestamp"),
         pytest.param(b'a{ b="c"} 1\n# EOF', "blanks in OpenMetrics", id="blank-in-openmetrics"),
         pytest.param(b"a 1 5.+5\n# EOF", "fractions of a second", id="fraction-with-a-sign"),

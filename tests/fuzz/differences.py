@@ -53,7 +53,10 @@ def _has_timestamp_last(line: str, theirs: Theirs) -> bool:
     """Whether their timestamp is the last of the line's tokens."""
     tokens = line.split()
     seconds = theirs.timestamp_seconds
-    return len(tokens) > 1 and seconds is not None and are_close(as_float(tokens[-1]) / 1000, seconds)
+    if len(tokens) < 2 or seconds is None:
+        return False
+    # They divide whole numbers, also one that no float reaches.
+    return any(are_close(read, seconds) for read in (as_float(tokens[-1]) / 1000, as_float(f"{tokens[-1]}e-3")))
 
 
 def _has_quote_in_timestamp(line: str, theirs: Theirs) -> bool:
