@@ -28,11 +28,11 @@ class Written(NamedTuple):
 
 
 class Hour(NamedTuple):
-    """Its scrapes, in their order; lines that a fleet shares; and the last scrape."""
+    """What its scrapes took, in their order, and lines that a fleet shares; and what came of each."""
 
     scrapes: list[Written]
     shared: list[Written]
-    last: Outcome
+    outcomes: list[Outcome]
 
     @property
     def mean_bytes(self) -> float:
@@ -51,6 +51,7 @@ def hour(life: Life, engine: str, requests_a_minute: int, server: str = "server-
     """Of a server that is scraped for the first time, from lines that nobody has kept yet."""
     pages.forget()
     written: list[Written] = []
+    outcomes: list[Outcome] = []
 
     def count(params: dict[str, Any], **_: object) -> None:
         for table, requests in params.get("RequestItems", {}).items():
@@ -63,14 +64,14 @@ def hour(life: Life, engine: str, requests_a_minute: int, server: str = "server-
     events.register("provide-client-params.dynamodb", count)
     try:
         for minute in range(SCRAPES):
-            last = scrape(life.page, engine, server, minute)
+            outcomes.append(scrape(life.page, engine, server, minute))
             life.serve(requests_a_minute)
     finally:
         events.unregister("provide-client-params.dynamodb", count)
     return Hour(
         [one for one in written if one.table == store.table_name()],
         [one for one in written if one.table == pages.table_name()],
-        last,
+        outcomes,
     )
 
 

@@ -153,7 +153,7 @@ def table() -> Iterator[str]:
             "ALLOW_LOOPBACK": "true",
             "ALLOWED_PORTS": "1-65535",
         }
-        from handlers import worker  # noqa: F401 - it sets how threads take turns
+        from handlers import worker  # noqa: F401 - it sets when Python looks for cycles
 
         slot_ms = time.time_ns() // 1_000_000
         slots = [fleet(ports, slot_ms + 1000 * INTERVAL_SECONDS * number) for number in range(5)]
