@@ -1,0 +1,38 @@
+"""Many servers at once: they are asked before any answer is read, and those that hang hold up nobody."""
+
+import time
+from threading import Event
+
+from collector import asking
+from collector.asking import THREADS, Answer, in_parallel
+from support import ASKED_AT, target
+
+TARGETS = [target(instance_id=f"sglang-{number:03}") for number in range(2 * THREADS)]
+
+
+def test_the_last_has_its_thread_before_the_first_answer_is_read():
+    answered = []
+
+    def ask(one):
+        time.sleep(0.02)
+        answered.append(one)
+        return Answer(one, ASKED_AT)
+
+    answers = in_parallel(ask, TARGETS)
+    assert len(answered) >= len(TARGETS) - THREADS
+    assert {answer.target.instance_id for answer in answers} == {one.instance_id for one in TARGETS}
+
+
+def test_answers_are_read_while_others_have_not_been_asked_for_want_of_threads(monkeypatch):
+    monkeypatch.setattr(asking, "BEGINNING_SECONDS", 0.05)
+    over = Event()
+
+    def ask(one):
+        hangs = one is not TARGETS[0]
+        assert not hangs or over.wait(60)
+        return Answer(one, ASKED_AT)
+
+    answers = in_parallel(ask, TARGETS)
+    assert next(answers).target is TARGETS[0]
+    over.set()
+    assert len([*answers]) == len(TARGETS) - 1
