@@ -65,7 +65,10 @@ def test_one_is_a_new_process_after_some_pages_with_its_counters_from_zero(ask):
     *_, last, restarted = outcomes
     assert len({frozenset(process_ids(outcome)) for outcome in outcomes[:PAGES_PER_LIFE]}) == 1
     assert not process_ids(restarted) & process_ids(last)
-    finished = [outcome.snapshot.request_metrics.success_total for outcome in (last, restarted)]
+    finished = [
+        next(sample.value for sample in outcome.exposition.samples if sample.name == "sglang:num_requests_total")
+        for outcome in (last, restarted)
+    ]
     assert finished[1] < finished[0]
 
 
