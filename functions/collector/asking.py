@@ -21,6 +21,7 @@ from collector.targets import Target
 # 50 ms, one in twenty of which hangs, the last is asked after 0.5 s; with 64 threads it would be after 1.5 s.
 THREADS = 128
 BEGINNING_SECONDS = 1.0  # of 1,000 servers that answer, the last is asked by then
+GATHERED_PAGE_BYTES = 256 * 1024  # 1,000 such pages are a quarter of a worker's memory; four ranks' has 218 KB
 NOT_LET_IN = {401, 403}  # what a gateway says to an old secret: the second, if it takes it for another's
 
 
@@ -77,21 +78,24 @@ def in_parallel(ask: Callable[[Target], Answer], targets: Sequence[Target]) -> I
     """The answers as they arrive. All begin at once, as far as there are threads; one target alone needs none.
 
     Whoever reads an answer takes the processor from those who ask. So the first is given when the last target has its
-    thread, or after BEGINNING_SECONDS: what hangs is waited for from the beginning on.
+    thread, or after BEGINNING_SECONDS: what hangs is waited for from the beginning on. Larger pages are not gathered.
     """
     if len(targets) < 2:
         return map(ask, targets)
     pool = ThreadPoolExecutor(min(THREADS, len(targets)))
-    all_begun = Event()
-    *others, last = targets
+    may_read = Event()
 
-    def ask_last(target: Target) -> Answer:
-        all_begun.set()
-        return ask(target)
+    def ask_one(target: Target) -> Answer:
+        if target is targets[-1]:
+            may_read.set()
+        answer = ask(target)
+        if answer.page and len(answer.page.body) > GATHERED_PAGE_BYTES:
+            may_read.set()
+        return answer
 
-    arriving = as_completed([*(pool.submit(ask, target) for target in others), pool.submit(ask_last, last)])
+    arriving = as_completed([pool.submit(ask_one, target) for target in targets])
     pool.shutdown(wait=False)  # it takes nothing more; its threads end with their work
-    all_begun.wait(BEGINNING_SECONDS)
+    may_read.wait(BEGINNING_SECONDS)
     return (future.result() for future in arriving)
 
 

@@ -20,6 +20,7 @@ class Outcome:
     """Success and failure alike.
 
     A good one has its page, as `lines` too, the anchor that those may be told from, and the slot it was compared with.
+    A registered server's snapshot has what its verdict and headlines rest on: the rest is read from the page.
     """
 
     target: Target

@@ -4,7 +4,8 @@ import time
 from threading import Event
 
 from collector import asking
-from collector.asking import THREADS, Answer, in_parallel
+from collector.asking import GATHERED_PAGE_BYTES, THREADS, Answer, in_parallel
+from collector.scrape import Page
 from support import ASKED_AT, target
 
 TARGETS = [target(instance_id=f"sglang-{number:03}") for number in range(2 * THREADS)]
@@ -21,6 +22,23 @@ def test_the_last_has_its_thread_before_the_first_answer_is_read():
     answers = in_parallel(ask, TARGETS)
     assert len(answered) >= len(TARGETS) - THREADS
     assert {answer.target.instance_id for answer in answers} == {one.instance_id for one in TARGETS}
+
+
+def test_large_pages_are_read_as_they_come(monkeypatch):
+    monkeypatch.setattr(asking, "BEGINNING_SECONDS", 60)
+    over = Event()
+    body = bytes(GATHERED_PAGE_BYTES + 1)
+
+    def ask(one):
+        if one is TARGETS[0]:
+            return Answer(one, ASKED_AT, Page(body, len(body), 200, "text/plain", 0.05))
+        assert over.wait(30)
+        return Answer(one, ASKED_AT)
+
+    answers = in_parallel(ask, TARGETS)
+    assert next(answers).target is TARGETS[0]
+    over.set()
+    assert len([*answers]) == len(TARGETS) - 1
 
 
 def test_answers_are_read_while_others_have_not_been_asked_for_want_of_threads(monkeypatch):
