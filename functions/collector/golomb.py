@@ -28,7 +28,7 @@ class _Codes(dict[float, tuple[str, str]]):
         whole = int(number)
         if whole != number:
             raise ValueError(f"{number} is not whole")
-        digits = f"{unsigned(whole) + (1 << self._order):b}"
+        digits = _digits(unsigned(whole), self._order)
         code = "0" * (len(digits) - self._order - 1) + "1", digits[1:]
         if abs(whole) < NUMBERS_KEPT:
             self[number] = code
@@ -52,8 +52,16 @@ _codes = [_Codes(order) for order in range(DIGITS_AT_MOST)]
 _rests = [_Rests(order) for order in range(DIGITS_AT_MOST)]
 
 
-def code(number: int, order: int) -> str:
+def _digits(number: int, order: int) -> str:
     digits = f"{number + (1 << order):b}"
+    if len(digits) - 1 > DIGITS_AT_MOST:
+        raise OverflowError("a number is too large")
+    return digits
+
+
+def code(number: int, order: int) -> str:
+    """Raises OverflowError for what a `Reader` would not take."""
+    digits = _digits(number, order)
     return "0" * (len(digits) - order - 1) + digits
 
 

@@ -28,7 +28,10 @@ ORDER_OF_RARE, ORDER_AT_MOST = 0, 60
 
 
 class UnlikeError(Exception):
-    """A histogram has less in it than it had, or no counts: it is another server's, or began anew."""
+    """A histogram has less in it than it had, or no counts: it is another server's, or began anew.
+
+    Or a number is so far from where it was expected that it is told otherwise.
+    """
 
 
 class _Expected:
@@ -93,7 +96,10 @@ def tell(values: Sequence[float], frame: Frame, _: int) -> tuple[int, bytes]:
         whole = values[place] if place in switched else rises[place]
         rise = now - then if place in expected.fractions else int(whole)
         likely, order = expected.rise(place)
-        bits += code(gap, expected.gap_order), code(unsigned(rise - likely), order)
+        try:
+            bits += code(gap, expected.gap_order), code(unsigned(rise - likely), order)
+        except OverflowError as exc:
+            raise UnlikeError from exc
         expected.learn(gap, place, rise)
     bits.append(code(len(frame.others) - before - 1, expected.gap_order))
     bits += buckets
