@@ -12,7 +12,7 @@ so threads share them.
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from operator import ne
 from threading import Lock
@@ -34,7 +34,6 @@ NEW_LINES_RATIO = 0.02
 FEW_LINES = 6
 # The lines of a large page are never there altogether.
 PIECE_BYTES = 128 * 1024
-COMPARED_PIECE_BYTES = 64 * 1024
 
 _first_sample = re.compile(rb"^[^#\s].* ", re.MULTILINE)
 # A format and the text of the first sample; with how many lines there are, and the text of the last.
@@ -47,9 +46,12 @@ _lock = Lock()
 
 def read(page: bytes, form: Format, limits: Limits | None = None) -> tuple[Columns, Layout]:
     """Read a page. Raises ExpositionError when far more lines are bad than are samples, and PageLimitError."""
-    # The lines of a short page are there altogether: to count them first would take half as long as to part them.
-    pieces = list(_pieces(page, PIECE_BYTES)) if len(page) <= PIECE_BYTES else None
-    line_count = sum(map(len, pieces)) if pieces else page.count(b"\n") + (not page.endswith(b"\n"))
+    pieces: Iterable[list[str]] = _pieces(page)
+    if len(page) <= PIECE_BYTES:  # to count its lines before they are parted would take half as long as parting them
+        pieces = list(pieces)
+        line_count = sum(map(len, pieces))
+    else:
+        line_count = page.count(b"\n") + (not page.endswith(b"\n"))
     if limits:
         limits.check_page(page, line_count)
     first_sample = _first_sample.search(page)
@@ -59,7 +61,7 @@ def read(page: bytes, form: Format, limits: Limits | None = None) -> tuple[Colum
     if usual := _usual.get(beginning):
         shape = _shapes.get((beginning, line_count, end), usual)
         comparison = Comparison(shape, columns)
-        for lines in pieces or _pieces(page, COMPARED_PIECE_BYTES):
+        for lines in pieces:
             comparison.read(lines)
             if limits:
                 limits.check_samples(columns)
@@ -71,7 +73,7 @@ def read(page: bytes, form: Format, limits: Limits | None = None) -> tuple[Colum
         if comparison.new_lines > NEW_LINES_RATIO * columns.line_count:
             _usual.pop(beginning, None)
     else:
-        for lines in pieces or _pieces(page, PIECE_BYTES):
+        for lines in pieces:
             columns.read(lines)
             if limits:
                 limits.check_samples(columns)
@@ -106,12 +108,12 @@ def _keep(key: Key, shape: "Shape") -> None:
                 del _usual[oldest[0]]
 
 
-def _pieces(page: bytes, piece_bytes: int) -> Iterator[list[str]]:
+def _pieces(page: bytes) -> Iterator[list[str]]:
     """The lines of a page, some at a time."""
     start = 0
     view = memoryview(page)
     while start < len(page):
-        stop = page.find(b"\n", start + piece_bytes)
+        stop = page.find(b"\n", start + PIECE_BYTES)
         if stop < 0:
             stop = len(page) - page.endswith(b"\n")
         yield str(view[start:stop], "utf-8", "surrogateescape").split("\n")

@@ -116,7 +116,6 @@ def test_a_recorded_page_is_read_the_same_at_first_and_later_and_in_pieces(path,
     assert as_by_the_grammar(page) == by_the_grammar(page)
     assert facts(page) == first
     monkeypatch.setattr(shape, "PIECE_BYTES", 1000)
-    monkeypatch.setattr(shape, "COMPARED_PIECE_BYTES", 700)
     assert facts(page) == first
     shape.forget()
     assert facts(page) == first

@@ -150,12 +150,12 @@ def _is_as_by_grammar(page: bytes, exposition: Exposition) -> None:
 def _in_pieces() -> Iterator[None]:
     """Pages are read in pieces as large ones are, but short ones."""
     # `patch` takes as long as some pages do.
-    before = shape.PIECE_BYTES, shape.COMPARED_PIECE_BYTES
-    shape.PIECE_BYTES = shape.COMPARED_PIECE_BYTES = PIECE_BYTES
+    before = shape.PIECE_BYTES
+    shape.PIECE_BYTES = PIECE_BYTES
     try:
         yield
     finally:
-        shape.PIECE_BYTES, shape.COMPARED_PIECE_BYTES = before
+        shape.PIECE_BYTES = before
 
 
 def _read(page: bytes, limits: Limits | None = None) -> tuple[Exposition | None, Reading]:
