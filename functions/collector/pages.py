@@ -15,13 +15,13 @@ from collector.codec import Anchor, SharedLines, SharedName, UnreadableError
 from collector.frames import NOTHING, PAGE_BYTES_AT_MOST
 from collector.lines import Lines
 from collector.packing import inflate
+from collector.recent import Recent
 from collector.targets import Key
 
 # What is kept in memory. Lines take about six times their text; an anchor 40 to 180 bytes a line.
 SHARED_BYTES_KEPT = 16 * 1024 * 1024
 ANCHOR_LINES_KEPT = 1_000_000
-# A number takes up to 32 bytes; most pages of one rank have some 560.
-WRITTEN_KEPT, WRITTEN_NUMBERS_AT_MOST = 1000, 1500
+WRITTEN_NUMBERS_KEPT = 1_000_000  # up to 32 bytes each; a page of one rank has some 560
 # They outlast what needs them by up to so much: then one write a month keeps them on.
 SLACK_SECONDS = 30 * 86_400
 # A server's first page is told from lines of others, if it is much like one of the last.
@@ -68,9 +68,9 @@ class Written(NamedTuple):
     lines: Lines
 
 
-_shared: dict[bytes, Kept] = {}
-_anchors: dict[AnchorKey, Anchor] = {}
-_written: dict[str, Written] = {}  # by server
+_shared: Recent[bytes, Kept] = Recent(lambda kept: len(kept.lines.text), SHARED_BYTES_KEPT)
+_anchors: Recent[AnchorKey, Anchor] = Recent(lambda anchor: len(anchor.frame.heads.lines), ANCHOR_LINES_KEPT)
+_written: Recent[str, Written] = Recent(lambda written: len(written.lines.values), WRITTEN_NUMBERS_KEPT)  # by server
 
 
 # Writing
@@ -95,7 +95,7 @@ def encode(
         blob, is_anchor = codec.encode(lines, key[1], expires_at, anchor, known, room, keep)
     except (_TooMuchError, UnreadableError):
         return codec.encode_whole(page), False
-    _remember_written(key[0], Written(blob, lines))
+    _written[key[0]] = Written(blob, lines)
     return blob, is_anchor
 
 
@@ -188,7 +188,7 @@ def read_pages(items: Iterable[Item], table: str, until: float) -> dict[Key, Tol
             told[key] = Told(_lines(key, with_pages[key]["blob"]["B"], anchors[name]), anchors[name])
         except UnreadableError as exc:
             told[key] = exc
-    _remember_anchors({name: anchors[name] for name in told_from.values() if name in anchors})
+    _anchors.update({name: anchors[name] for name in told_from.values() if name in anchors})
     return {key: told[key] for key in with_pages}
 
 
@@ -251,29 +251,8 @@ def _remember(item: Item) -> Kept:
         raise UnreadableError(f"unreadable: {exc}") from exc
     if lines.name.id != id_:
         raise UnreadableError("unreadable: they are others")
-    _shared.pop(id_, None)
     _shared[id_] = kept = Kept(lines, int(item["expires_at"]["N"]))
-    kept_bytes = sum(len(one.lines.text) for one in _shared.values())
-    while kept_bytes > SHARED_BYTES_KEPT:
-        kept_bytes -= len(_shared.pop(next(iter(_shared))).lines.text)
     return kept
-
-
-def _remember_anchors(used: Mapping[AnchorKey, Anchor]) -> None:
-    for name, anchor in used.items():
-        _anchors.pop(name, None)
-        _anchors[name] = anchor
-    kept_lines = sum(len(anchor.frame.heads.lines) for anchor in _anchors.values())
-    while kept_lines > ANCHOR_LINES_KEPT:
-        kept_lines -= len(_anchors.pop(next(iter(_anchors))).frame.heads.lines)
-
-
-def _remember_written(instance_id: str, written: Written) -> None:
-    _written.pop(instance_id, None)
-    if len(written.lines.values) <= WRITTEN_NUMBERS_AT_MOST:
-        _written[instance_id] = written
-    if len(_written) > WRITTEN_KEPT:
-        del _written[next(iter(_written))]
 
 
 def forget() -> None:

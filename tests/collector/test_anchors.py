@@ -7,6 +7,7 @@ from collector import batches, pages, store
 from collector.batches import key_of
 from collector.codec import UnreadableError
 from collector.errors import RefusedError
+from collector.exposition import parse
 from collector.outcome import Outcome
 from support import ASKED_AT, PAGES, target
 
@@ -118,19 +119,17 @@ def test_what_another_has_written_in_its_place_is_what_is_read(table):
     assert read(SLOTS[1]) == [THIRD]
 
 
-def test_what_is_kept_of_written_pages_is_bounded_in_number_and_size(table, monkeypatch):
-    monkeypatch.setattr(pages, "WRITTEN_KEPT", 3)
+def test_what_is_kept_of_written_pages_is_bounded_by_their_numbers(table, monkeypatch):
+    numbers = len(parse(FIRST).values)
+    monkeypatch.setattr(pages._written, "at_most", 3 * numbers)
     for number in range(6):
         collect(FIRST, SLOTS[0], f"sglang-{number}")
     assert [*pages._written] == ["sglang-3", "sglang-4", "sglang-5"]
-    monkeypatch.setattr(pages, "WRITTEN_NUMBERS_AT_MOST", 10)
-    collect(FIRST, SLOTS[1], "sglang-4")
-    assert [*pages._written] == ["sglang-3", "sglang-5"]
 
 
 def test_what_is_kept_of_anchors_is_bounded_by_their_lines(table, monkeypatch):
     lines = FIRST.count(b"\n")
-    monkeypatch.setattr(pages, "ANCHOR_LINES_KEPT", 3 * lines)
+    monkeypatch.setattr(pages._anchors, "at_most", 3 * lines)
     names = [f"sglang-{number}" for number in range(6)]
     for slot_ms in SLOTS[:2]:
         for name in names:

@@ -161,7 +161,7 @@ def test_they_end_after_all_that_is_told_from_them_on_every_day(table):
 
 def test_more_of_them_than_are_kept_in_memory_are_read_all_the_same(table, monkeypatch):
     bodies = other_lines()
-    monkeypatch.setattr(pages, "SHARED_BYTES_KEPT", 2 * len(bodies["s0"]))
+    monkeypatch.setattr(pages._shared, "at_most", 2 * len(bodies["s0"]))
     for name, body in bodies.items():
         collect(body, instance_id=name)
     later = [target(instance_id=name, slot_ms=NOW_MS + MINUTE_MS, interval_seconds=60) for name in bodies]
