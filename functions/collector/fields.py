@@ -13,16 +13,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from collector.distributions import QUANTILES
 from collector.exposition import Exposition
 from collector.item import HEADLINES
 from collector.layout import Layout
 from collector.paths import NOT_FIELDS, check_path
-from collector.reading import TOKENS_PER_SECOND, Detail
+from collector.reading import THROUGHPUT, Detail
 from collector.snapshot import Snapshot
 
 FIELDS_AT_MOST = 50
-THROUGHPUT = "system_metrics.throughput_tokens_per_second"
 DEFAULT = ("health.status", *HEADLINES)
 
 _name = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*").fullmatch
@@ -121,13 +119,7 @@ class Fields:
     @cached_property
     def detail(self) -> Detail:
         """The quantiles and fields that are asked for."""
-        of_life, of_interval = set[str](), set[str]()
-        fields = {TOKENS_PER_SECOND} if THROUGHPUT in self.texts else set[str]()
-        for column in self.columns:
-            if isinstance(column, Typed):
-                fields |= {column.path[0], ".".join(column.path[:2])}
-                (of_interval if column.path[0] == "interval" else of_life).update(QUANTILES.keys() & {*column.path})
-        return Detail(tuple(of_life), tuple(of_interval), None if "missing" in self.roots else frozenset(fields))
+        return Detail.of([column.text for column in self.columns if isinstance(column, Typed)])
 
     @cached_property
     def need_findings(self) -> bool:

@@ -18,7 +18,7 @@ from collector.snapshot import Snapshot
 from collector.thresholds import DEFAULT, Thresholds
 from collector.verdict import Finding, Health, Memory, Status
 
-# Of a snapshot, what verdicts rest on. A test holds it against the rules.
+# What verdicts rest on, of a snapshot and of what moved. A test holds it against the rules.
 FIELDS = frozenset(
     {
         "request_metrics.queue_time",
@@ -34,8 +34,8 @@ FIELDS = frozenset(
         "interval.requests_finished",
         "interval.prompt_tokens",
         "interval.cache_hit_rate",
-        "interval.time_to_first_token",
-        "interval.inter_token_latency",
+        "interval.time_to_first_token.p95",
+        "interval.inter_token_latency.p95",
         "interval.queue_time",
         "interval.retracted",
         "interval.evicted_tokens",

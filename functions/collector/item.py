@@ -24,6 +24,7 @@ follows from the page is read off the page again.
 A headline that the server does not say is absent.
 """
 
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,20 +159,14 @@ def _number(value: float) -> dict[str, Any]:
 
 def headlines(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """What the server says of them: names and numbers of four digits."""
-    if outcome.snapshot is None:
-        return
-    system, cache, interval = outcome.snapshot.system_metrics, outcome.snapshot.cache_metrics, outcome.snapshot.interval
-    first_token = interval.time_to_first_token if interval else None
-    for name, value in {
-        "run": system.num_requests_running,
-        "wait": system.num_requests_waiting,
-        "kv": cache.kv_usage_ratio,
-        "tps": system.throughput_tokens_per_second,
-        "hit": interval.cache_hit_rate if interval else None,
-        "ttft": first_token.p95.value if first_token and first_token.p95 else None,
-    }.items():
+    for path, name in HEADLINES.items():
+        value = functools.reduce(_part, path.split("."), outcome.snapshot)
         if value is not None:
             yield name, f"{value:.{HEADLINE_DIGITS}g}"
+
+
+def _part(whole: Any, name: str) -> Any:
+    return None if whole is None else getattr(whole, name)
 
 
 def read_before(item: Item, told: Told | UnreadableError | None) -> Before:

@@ -14,15 +14,17 @@ from collector import asking, backoff, batches, deployment, health, store
 from collector.asking import Answer
 from collector.backoff import State
 from collector.errors import CollectorError, LateError, NotAskedError
-from collector.item import NOTHING_BEFORE, Before, milliseconds
+from collector.item import HEADLINES, NOTHING_BEFORE, Before, milliseconds
 from collector.outcome import Outcome, OutOfTimeError, Unfinished
 from collector.policy import Rules
-from collector.reading import BRIEF, WHOLE, Received, read
+from collector.reading import WHOLE, Detail, Received, read
 from collector.room import SMALL_PAGE_BYTES, Room
 from collector.targets import Key, Target
 
 Result = Outcome | Unfinished
 
+# What verdicts and headlines rest on. All else can be read from the stored page, and takes as long as that.
+BRIEF = Detail.of({*health.FIELDS, *HEADLINES})
 SAMPLES_AT_ONCE = 200_000  # read and not yet kept: more than 25 pages of eight ranks have
 # `collect` needs it after its deadline, to write what came last, also where DynamoDB has to be asked again.
 WRITE_SECONDS = batches.PATIENCE_SECONDS + batches.CONNECT_SECONDS + batches.ANSWER_SECONDS

@@ -9,15 +9,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from collector import exposition, health
+from collector import exposition
 from collector.distributions import QUANTILES
 from collector.engines import ENGINES
 from collector.engines.engine import Engine
 from collector.exposition import Exposition
 from collector.interval import Interval, Moves
-from collector.item import HEADLINES, Stored
+from collector.item import Stored
 from collector.limits import Limits
 from collector.lines import Lines
 from collector.pages import Told
@@ -29,6 +29,10 @@ from collector.verdict import Health
 LONGEST_INTERVAL_SECONDS = 15 * 60
 
 
+THROUGHPUT = "system_metrics.throughput_tokens_per_second"
+BETTER_THROUGHPUT = "interval.generated_tokens_per_second"  # which it is, where that is known
+
+
 class Detail(NamedTuple):
     """What is worked out of a page: quantiles, of the server's life and of the interval; and fields, None: all."""
 
@@ -36,13 +40,18 @@ class Detail(NamedTuple):
     of_interval: Collection[str]
     fields: frozenset[str] | None = None
 
+    @classmethod
+    def of(cls, paths: Collection[str]) -> Self:
+        """For these, as `interval.time_to_first_token.p95.value`; `moves` is all that moved, `missing` needs all."""
+        of_life, of_interval, fields = set[str](), set[str](), set[str]()
+        for path in [*paths, BETTER_THROUGHPUT] if THROUGHPUT in paths else paths:
+            root, *parts = path.split(".")
+            fields |= {root, ".".join([root, *parts[:1]])}
+            (of_interval if root == "interval" else of_life).update(QUANTILES.keys() & {*parts})
+        return cls(tuple(of_life), tuple(of_interval), None if "missing" in fields else frozenset(fields))
+
 
 WHOLE = Detail(tuple(QUANTILES), tuple(QUANTILES))
-TOKENS_PER_SECOND = "interval.generated_tokens_per_second"  # the throughput, where it is known
-# What verdicts and headlines rest on. All else can be read again from the stored page, and takes as long as that.
-BRIEF = Detail(
-    (), ("p95",), health.FIELDS | {".".join(path.split(".")[:2]) for path in HEADLINES} | {TOKENS_PER_SECOND}
-)
 
 
 @dataclass(frozen=True, slots=True)

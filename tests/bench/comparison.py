@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from tests.bench.sizes import Scenario, scenarios, with_dynamodb
 
 from collector import batches, exposition, health, pages, reading
+from collector.pipeline import BRIEF
 from collector.verdict import NO_MEMORY
 from hour import scrape
 from maturing import Life
@@ -32,11 +33,11 @@ def line(name: str, scenario: Scenario) -> str:
     one = target(engine=scenario.engine, interval_seconds=60)
     facts = reading.read(one, AT, reading.Received(body, 0.04, 9_000), None, None).snapshot.scrape
     assert facts
-    snapshot = engine.read_snapshot(later, one, AT, facts, reading.BRIEF.of_life)
+    snapshot = engine.read_snapshot(later, one, AT, facts, BRIEF.of_life, BRIEF.fields)
     since = AT - timedelta(seconds=60)
 
     def compare():
-        return engine.read_interval(later.earlier(lines), later, since, 60.0, reading.BRIEF.of_interval)
+        return engine.read_interval(later.earlier(lines), later, since, 60.0, BRIEF.of_interval, BRIEF.fields)
 
     interval, moves = compare()
     warm, cold = reads(scenario, f"compared-{len(name)}")
