@@ -13,7 +13,7 @@ from collector import codec
 from collector.codec import Anchor, UnreadableError
 from collector.exposition import parse
 from collector.frames import NOTHING
-from collector.lines import Lines
+from collector.lines import Lines, usual_spelling
 from support import PAGES, SHARED, needs_shared
 
 RECORDED = sorted(PAGES.glob("*.prom"))
@@ -99,6 +99,24 @@ def test_a_life_of_a_server_comes_back_and_takes_few_bytes():
     # What is told from them, over two restarts too, takes less than in bytes of differences: 449 to 756.
     assert max(sizes[3:]) <= 613
     assert len(server.shared) == 1
+
+
+def histograms(*counts):
+    lines = []
+    for name, observed in zip("ab", map(usual_spelling, counts), strict=True):
+        lines += [f'{name}_bucket{{le="{bound}"}} {observed}\n' for bound in ("1.0", "+Inf")]
+        lines.append(f"{name}_count {observed}\n")
+    return "".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("grown", "form"), [pytest.param(3.0, 5, id="twice"), pytest.param(2097153.0, 4, id="two-million-times")]
+)
+def test_a_number_further_off_than_any_code_tells_is_told_by_its_difference(grown, form):
+    server = Server()
+    server.keep(histograms(1.0, 140737488351233.0))
+    server.anchor = server.anchor._replace(size=10_000)  # an old server's
+    assert server.keep(histograms(grown, 140737488351234.0))[0] == form
 
 
 @pytest.mark.parametrize("other", [restarted(recorded("ok-2"), 7), shuffled(recorded("ok-2"), 1)], ids=["pid", "order"])
