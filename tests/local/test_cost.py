@@ -112,8 +112,8 @@ def test_scrapes_that_take_more_units_cost_more_to_write_and_no_more_to_read():
 
 
 def test_comparing_costs_its_reads_and_its_time():
-    """By hand: a read unit and 0.4 ms of a processor, of which a worker has 1,024 of 1,769 MB."""
-    seconds = 43.8e6 * 0.4e-3 * 1_769 / 1_024
+    """By hand: a read unit and 0.3 ms of a processor, of which a worker has 1,024 of 1,769 MB."""
+    seconds = 43.8e6 * 0.3e-3 * 1_769 / 1_024
     assert cost.comparing(1_000, 60) == pytest.approx(43.8 * 0.125 + seconds * 0.0000166667, rel=0.01)
 
 
